@@ -1,0 +1,72 @@
+"""Settings of networks, methods and their training."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from raydr.config.section import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt, Section
+
+Preset = Literal["none", "weak", "weak_medium", "strong", "paper"]
+
+
+class ModelSettings(Section):
+    """The backbone network."""
+
+    backbone: str = "resnet18"
+    """Any image model of timm, by name."""
+    weights: str = "none"
+    """Where the backbone starts: `none`, `timm` (its published weights) or a checkpoint folder of raydr."""
+    drop_rate: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+
+class OptimSettings(Section):
+    """The optimiser and its schedule: linear warm-up, then cosine decay to zero."""
+
+    name: Literal["adamw", "sgd"] = "adamw"
+    learning_rate: PositiveFloat = 3e-4
+    """Peak rate, for the whole global batch as it is."""
+    weight_decay: NonNegativeFloat = 0.05
+    """Not applied to biases and normalisation."""
+    epochs: PositiveInt = 10
+    warmup_fraction: Fraction = 0.1
+    batch_size: Annotated[int, Field(ge=2)] = 64
+    """Images a step over all workers."""
+    gradient_clip: PositiveFloat | None = 1.0
+    precision: Literal["fp32", "bf16"] = "fp32"
+
+
+class SimclrSettings(Section):
+    """SimCLR (arXiv:2002.05709): every view must find its twin among all workers' views."""
+
+    name: Literal["simclr"] = "simclr"
+    temperature: PositiveFloat = 0.2
+    hidden_dim: PositiveInt = 512
+    projection_dim: PositiveInt = 128
+
+
+class HeadSettings(Section):
+    """What the network predicts."""
+
+    kind: Literal["binary", "grades"] = "binary"
+    """`binary`: one logit, referable DR (grade >= 2); `grades`: five ICDR grades, referable is their sum from 2 on."""
+
+
+class ProbeSettings(Section):
+    """The check on the representation while it is pretrained: kNN AUC on the validation patients."""
+
+    every_epochs: PositiveInt = 1
+    num_neighbours: PositiveInt = 20
+
+
+class DistillationSettings(Section):
+    """What the student learns from: teacher targets on all images, labels on the few."""
+
+    temperature: PositiveFloat = 2.0
+    soft_weight: NonNegativeFloat = 1.0
+    """Weight of the teacher's softened probabilities (arXiv:1503.02531)."""
+    hard_weight: NonNegativeFloat = 0.0
+    """Weight of the teacher's thresholded calls, as in arXiv:2208.02408."""
+    label_weight: NonNegativeFloat = 0.5
+    """Weight of the true labels on the labelled images."""
+    teacher_views: Literal[1, 2, 4, 8] = 4
+    """Flips and quarter turns over which the teacher's logits are averaged."""

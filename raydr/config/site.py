@@ -1,0 +1,38 @@
+"""What changes per site, not per experiment: the cluster and where runs are recorded."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from raydr.config.section import NonNegativeFloat, PositiveFloat, PositiveInt, Section
+
+
+class ClusterSettings(Section):
+    """The Ray cluster a job runs on and the share of it a training takes."""
+
+    address: str | None = None
+    """Ray cluster to join; null joins the one of RAY_ADDRESS, or else starts one on this machine."""
+    num_workers: PositiveInt = 1
+    """Data-parallel training workers."""
+    cpus_per_worker: NonNegativeFloat = 1.0
+    gpus_per_worker: NonNegativeFloat = 0.0
+    decode_cpus: PositiveFloat = 1.0
+    """CPUs one decoding task reserves; the rest of the cluster beside the trainers decodes."""
+    threads_per_worker: PositiveInt | None = None
+    """CPU threads of torch in a worker; null leaves torch's own choice."""
+    max_failures: Annotated[int, Field(ge=0)] = 2
+    """Worker failures a training survives by going on from its last checkpoint."""
+    object_store_mib: PositiveInt | None = None
+    """Object store of a cluster that raydr starts itself; null leaves Ray's own choice (30 % of memory)."""
+    local_cpus: PositiveInt | None = None
+    """CPUs of a cluster that raydr starts itself; null counts this machine's."""
+
+
+class TrackingSettings(Section):
+    """Where MLflow records runs and registers models."""
+
+    enabled: bool = True
+    uri: str | None = None
+    """MLflow store; null takes MLFLOW_TRACKING_URI, or else an SQLite file beside the run."""
+    experiment: str = "raydr"
+    registered_model: str = "raydr"
