@@ -6,16 +6,23 @@ from pydantic import Field, model_validator
 
 from raydr.config.section import Fraction, PositiveFloat, PositiveInt, Section
 
+Side = Annotated[int, Field(ge=16, le=2048)]
 
-class PreprocessSettings(Section):
-    """How a photograph becomes a square input, the same in every stage and stored with the model."""
 
-    side_px: Annotated[int, Field(ge=16, le=2048)] = 224
+class RetinaSettings(Section):
+    """How the retina is taken out of a photograph."""
+
     crop: bool = True
     """Find the retinal disc and crop a square around it."""
     enhance: Literal["none", "equalize", "clahe", "graham"] = "none"
     max_megapixels: PositiveFloat = 200.0
     """Larger pictures are quarantined unread."""
+
+
+class PreprocessSettings(RetinaSettings):
+    """How a photograph becomes a square input, the same in every stage and stored with the model."""
+
+    side_px: Side = 224
 
 
 class CsvColumns(Section):

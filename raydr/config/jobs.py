@@ -4,7 +4,15 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from raydr.config.images import BudgetSettings, DataSettings, PreprocessSettings, SourceSettings, SplitSettings
+from raydr.config.images import (
+    BudgetSettings,
+    DataSettings,
+    PreprocessSettings,
+    RetinaSettings,
+    Side,
+    SourceSettings,
+    SplitSettings,
+)
 from raydr.config.learning import (
     DistillationSettings,
     HeadSettings,
@@ -42,7 +50,7 @@ class IndexStage(Section):
 class PrepareStage(Section):
     """Photographs into shards of small cropped JPEGs, the unreadable ones into quarantine."""
 
-    preprocess: PreprocessSettings = PreprocessSettings(side_px=512)
+    side_px: Side = 512
     images_per_shard: PositiveInt = 2048
     jpeg_quality: Annotated[int, Field(ge=50, le=100)] = 92
     max_bad_fraction: Fraction = 0.05
@@ -52,7 +60,6 @@ class PrepareStage(Section):
 class PretrainStage(Section):
     """Self-supervised pretraining of the backbone on every training image."""
 
-    preprocess: PreprocessSettings = PreprocessSettings()
     model: ModelSettings = ModelSettings()
     method: SimclrSettings = SimclrSettings()
     optim: OptimSettings = OptimSettings(epochs=100, batch_size=256)
@@ -63,13 +70,14 @@ class PretrainStage(Section):
 class FinetuneStage(Section):
     """The teacher: a supervised network on the budget's labels."""
 
-    preprocess: PreprocessSettings = PreprocessSettings()
     model: ModelSettings = ModelSettings()
     head: HeadSettings = HeadSettings()
     optim: OptimSettings = OptimSettings(epochs=30, batch_size=64)
     augment: Preset = "weak"
     class_balance: bool = True
     """Weigh classes by the inverse of their frequency among the labels."""
+    keep: Literal["best", "last"] = "best"
+    """The epoch whose weights are kept: the best on the validation patients, or the last."""
 
 
 class DistillStage(Section):
@@ -80,6 +88,8 @@ class DistillStage(Section):
     optim: OptimSettings = OptimSettings(epochs=30, batch_size=64)
     augment: Preset = "weak"
     class_balance: bool = True
+    keep: Literal["best", "last"] = "best"
+    """The epoch whose weights are kept: the best on the validation patients, or the last."""
 
     @model_validator(mode="after")
     def _learns_from_something(self) -> Self:
@@ -147,6 +157,8 @@ class PrepareSettings(PrepareStage, Job):
 
     job: Literal["prepare"]
     manifest: str
+    """`manifest.parquet` of `index`."""
+    preprocess: RetinaSettings = RetinaSettings()
 
 
 class PretrainSettings(PretrainStage, Job):
@@ -154,6 +166,7 @@ class PretrainSettings(PretrainStage, Job):
 
     job: Literal["pretrain"]
     data: DataSettings
+    preprocess: PreprocessSettings = PreprocessSettings()
 
 
 class FinetuneSettings(FinetuneStage, Job):
@@ -161,6 +174,7 @@ class FinetuneSettings(FinetuneStage, Job):
 
     job: Literal["finetune"]
     data: DataSettings
+    preprocess: PreprocessSettings = PreprocessSettings()
 
 
 class DistillSettings(DistillStage, Job):
@@ -209,6 +223,8 @@ class RunSettings(Job):
     """Settings of `raydr run`: the whole chain; each stage's inputs are the previous stages' results."""
 
     job: Literal["run"]
+    preprocess: PreprocessSettings = PreprocessSettings()
+    """The input of every network; `prepare` shares its crop and enhancement."""
     index: IndexStage
     prepare: PrepareStage | None = None
     """Null: the later stages stream the original photographs."""

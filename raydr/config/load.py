@@ -10,16 +10,9 @@ from pydantic import BaseModel, ValidationError
 
 from raydr.config.jobs import JOBS, Job
 from raydr.config.override import explain, set_dotted
+from raydr.errors import SettingsError
 
 OVERLAY_SECTIONS = ("cluster", "tracking")
-
-
-class SettingsError(Exception):
-    """Settings that cannot be used; its lines are `file: key: what is wrong, what is allowed`."""
-
-    def __init__(self, lines: Sequence[str]) -> None:
-        super().__init__("\n".join(lines))
-        self.lines = tuple(lines)
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Images and labels: manifest, dataset layouts, audit, preparation, and the streams the trainers read."""

@@ -1,0 +1,84 @@
+"""The manifest: one row an image, null where unknown, written as Parquet."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from raydr import storage
+from raydr.errors import InputError
+
+SCHEMA = pa.schema(
+    [
+        pa.field("image_id", pa.string(), nullable=False),
+        pa.field("uri", pa.string(), nullable=False),
+        pa.field("dataset", pa.string(), nullable=False),
+        pa.field("patient_id", pa.string()),
+        pa.field("exam_id", pa.string()),
+        pa.field("eye", pa.string()),
+        pa.field("grade", pa.int8()),
+        pa.field("dme", pa.int8()),
+        pa.field("gradable", pa.bool_()),
+        pa.field("label_source", pa.string()),
+        pa.field("split", pa.string()),
+    ]
+)
+SPLITS = ("train", "val", "test", "external")
+REFERABLE_GRADE = 2
+
+
+def read_manifest(uri: str) -> pa.Table:
+    """The manifest at ``uri``; InputError where it is missing or not one."""
+    try:
+        table = storage.read_table(uri)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise InputError(f"{uri}: cannot be read as a manifest (Parquet): {error}") from None
+    missing = [name for name in SCHEMA.names if name not in table.column_names]
+    if missing:
+        raise InputError(f"{uri}: {missing[0]}: the column is missing; a manifest has {', '.join(SCHEMA.names)}")
+    return table.select(SCHEMA.names).cast(SCHEMA)
+
+
+def rows_where(manifest: pa.Table, *, split: str, dataset: str | None = None) -> NDArray[np.int64]:
+    """Row numbers of a split, of one dataset or of all."""
+    chosen = pc.equal(manifest["split"], split)
+    if dataset is not None:
+        chosen = pc.and_(chosen, pc.equal(manifest["dataset"], dataset))
+    return np.flatnonzero(pc.fill_null(chosen, False).to_numpy(zero_copy_only=False))  # noqa: FBT003  # pyarrow's own
+
+
+def grades_of(manifest: pa.Table) -> NDArray[np.int64]:
+    """The grade of every row, -1 where it has none."""
+    return pc.fill_null(pc.cast(manifest["grade"], pa.int64()), -1).to_numpy()  # type: ignore[no-any-return]
+
+
+def patients_of(manifest: pa.Table) -> NDArray[np.str_]:
+    """The patient of every row, unique across datasets; an image of an unknown patient is a patient of its own."""
+    names = pc.coalesce(manifest["patient_id"], pc.binary_join_element_wise("image", manifest["image_id"], ":"))
+    return pc.binary_join_element_wise(manifest["dataset"], names, "/").to_numpy(zero_copy_only=False).astype(str)  # type: ignore[no-any-return]
+
+
+def rows_of_images(manifest: pa.Table, image_ids: Sequence[str]) -> NDArray[np.int64]:
+    """Row numbers of the named images; InputError where the manifest has not got one."""
+    place = {name: row for row, name in enumerate(manifest["image_id"].to_pylist())}
+    missing = [name for name in image_ids if name not in place]
+    if missing:
+        raise InputError(f"budget: image_id: {missing[0]!r} and {len(missing) - 1} more are not in the manifest")
+    return np.array([place[name] for name in image_ids], dtype=np.int64)
+
+
+def summary(manifest: pa.Table) -> list[dict[str, int | str]]:
+    """Per dataset and split: images, patients, images by grade."""
+    grades, patients = grades_of(manifest), patients_of(manifest)
+    datasets, splits = np.array(manifest["dataset"].to_pylist()), np.array(manifest["split"].to_pylist())
+    found: list[dict[str, int | str]] = []
+    for dataset in sorted(set(datasets)):
+        for split in SPLITS:
+            rows = (datasets == dataset) & (splits == split)
+            if rows.any():
+                counts = {f"grade_{grade}": int((grades[rows] == grade).sum()) for grade in range(5)}
+                base: dict[str, int | str] = {"dataset": str(dataset), "split": split, "images": int(rows.sum())}
+                found.append({**base, "patients": len(set(patients[rows])), **counts})
+    return found

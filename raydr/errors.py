@@ -1,0 +1,19 @@
+"""What raydr raises for a person to read: bad input (exit 2) and failed runs (exit 1)."""
+
+from collections.abc import Sequence
+
+
+class InputError(Exception):
+    """Input that cannot be used, as one line: which file, where in it, what is wrong, what is allowed."""
+
+
+class SettingsError(InputError):
+    """Settings that cannot be used; its lines are `file: key: what is wrong, what is allowed`."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = tuple(lines)
+
+
+class RunError(Exception):
+    """A run that failed though its input was good, as one line that says what to do."""

@@ -1,0 +1,1 @@
+"""Fundus photographs: bytes in, one square picture of the retina out."""

@@ -1,0 +1,148 @@
+"""Operating points: thresholds chosen on a validation set, and what they do on another one."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raydr.metrics.roc import Bools, RocCurve, roc_curve
+
+_NORMAL_975 = 1.959963984540054  # two-sided 95 %
+_ROUNDING = 1e-12  # a rate of exactly 0.98 must count as 0.98 after the division
+
+
+@dataclass(frozen=True, slots=True)
+class OperatingPoint:
+    """A named threshold; NaN where the set it was chosen on has one class only."""
+
+    name: str
+    threshold: float
+
+
+@dataclass(frozen=True, slots=True)
+class Proportion:
+    """A share with its Wilson 95 % interval; all NaN where nothing was counted."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        """The share as it is quoted: value and interval to three digits."""
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+@dataclass(frozen=True, slots=True)
+class PointFigures:
+    """What one threshold does on one data set: four shares with intervals, and the four counts behind them."""
+
+    threshold: float
+    sensitivity: Proportion
+    specificity: Proportion
+    ppv: Proportion
+    npv: Proportion
+    true_positives: int
+    false_positives: int
+    true_negatives: int
+    false_negatives: int
+
+
+def wilson_interval(value: float, total: float) -> Proportion:
+    """Wilson score interval of a share of ``total`` trials (doi:10.1080/01621459.1927.10502953)."""
+    if not total > 0:
+        return Proportion(math.nan, math.nan, math.nan)
+    square = _NORMAL_975**2
+    centre = (value + square / (2 * total)) / (1 + square / total)
+    spread = value * (1 - value) / total + square / (4 * total**2)
+    half = _NORMAL_975 * math.sqrt(spread) / (1 + square / total)
+    return Proportion(value, max(0.0, min(value, centre - half)), min(1.0, max(value, centre + half)))
+
+
+def choose_operating_points(truth: NDArray[np.generic], scores: NDArray[np.generic]) -> tuple[OperatingPoint, ...]:
+    """The screening thresholds of a validation set: two error budgets of Gulshan (10.1001/jama.2016.17216) and Youden.
+
+    Every threshold is finite unless only one class is present; then all are NaN.
+    """
+    is_positive = np.asarray(truth, dtype=bool)
+    names = (
+        "sensitivity_at_specificity_0.98",
+        "specificity_at_sensitivity_0.97",
+        "specificity_at_sensitivity_0.90",
+        "youden",
+    )
+    if is_positive.all() or not is_positive.any():
+        return tuple(OperatingPoint(name, math.nan) for name in names)
+    curve = roc_curve(is_positive, scores)
+    specificity = 1 - curve.false_positive_rate
+    picks = (
+        _best(curve.sensitivity, among=specificity >= 0.98 - _ROUNDING),
+        _best(specificity, among=curve.sensitivity >= 0.97 - _ROUNDING),
+        _best(specificity, among=curve.sensitivity >= 0.90 - _ROUNDING),
+        _best(curve.sensitivity + specificity, among=np.ones(len(specificity), dtype=bool)),
+    )
+    return tuple(OperatingPoint(name, _finite(curve, pick)) for name, pick in zip(names, picks, strict=True))
+
+
+def _best(figure: NDArray[np.float64], *, among: Bools) -> int:
+    """Index of the largest allowed figure; the fewest positive calls where it is reached more than once."""
+    allowed = np.where(among, figure, -np.inf)
+    return int(np.flatnonzero(allowed >= allowed.max() - _ROUNDING)[0])
+
+
+def _finite(curve: RocCurve, pick: int) -> float:
+    """The threshold of a curve's point, where "call nothing" is just above every score: JSON has no infinity."""
+    return float(curve.threshold[pick]) if pick else float(np.nextafter(curve.threshold[1], np.inf))
+
+
+def at_threshold(
+    truth: NDArray[np.generic],
+    scores: NDArray[np.generic],
+    threshold: float,
+    *,
+    patients: NDArray[np.generic] | None = None,
+) -> PointFigures:
+    """What calling ``score >= threshold`` positive does on a data set.
+
+    Intervals are Wilson's. With ``patients`` their sample size is divided by the design effect of Rao and Scott
+    (doi:10.2307/2532311), since two eyes of one patient are not two independent trials. A NaN threshold makes no calls
+    at all: counts are zero and shares NaN.
+    """
+    values = np.asarray(scores, dtype=np.float64)
+    is_called_for = np.full(values.shape, not math.isnan(threshold))
+    is_positive = np.asarray(truth, dtype=bool)
+    if is_positive.ndim != 1 or is_positive.shape != values.shape:
+        raise ValueError(f"truth and scores must be vectors of one length, got {is_positive.shape} and {values.shape}")
+    if not np.isfinite(values).all():
+        raise ValueError(f"scores: {int((~np.isfinite(values)).sum())} are not finite")
+    is_called = values >= threshold
+    groups = np.arange(len(values)) if patients is None else np.unique(patients, return_inverse=True)[1]
+    return PointFigures(
+        threshold=float(threshold),
+        sensitivity=_share(is_called, groups, among=is_called_for & is_positive),
+        specificity=_share(~is_called, groups, among=is_called_for & ~is_positive),
+        ppv=_share(is_positive, groups, among=is_called_for & is_called),
+        npv=_share(~is_positive, groups, among=is_called_for & ~is_called),
+        true_positives=int((is_called_for & is_called & is_positive).sum()),
+        false_positives=int((is_called_for & is_called & ~is_positive).sum()),
+        true_negatives=int((is_called_for & ~is_called & ~is_positive).sum()),
+        false_negatives=int((is_called_for & ~is_called & is_positive).sum()),
+    )
+
+
+def _share(hits: Bools, groups: NDArray[np.intp], *, among: Bools) -> Proportion:
+    """Share of ``hits`` among some images, its interval computed with as many trials as the groups are worth."""
+    total = int(among.sum())
+    if not total:
+        return wilson_interval(math.nan, 0)
+    hit_counts = np.bincount(groups[among], weights=hits[among])
+    counts = np.bincount(groups[among])
+    hit_counts, counts = hit_counts[counts > 0], counts[counts > 0]
+    value, num_groups = float(hit_counts.sum() / total), len(counts)
+    if num_groups == total:
+        return wilson_interval(value, total)
+    if value in (0.0, 1.0) or num_groups == 1:
+        return wilson_interval(value, num_groups)  # no spread to estimate from: a patient counts once
+    between = num_groups / (num_groups - 1) * float(((hit_counts - value * counts) ** 2).sum()) / total**2
+    design_effect = max(1.0, between / (value * (1 - value) / total))
+    return wilson_interval(value, total / design_effect)

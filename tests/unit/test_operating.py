@@ -1,0 +1,101 @@
+"""Operating points, against exhaustive search and closed forms."""
+
+import math
+from statistics import NormalDist
+
+import numpy as np
+import pytest
+
+from raydr.metrics.operating import at_threshold, choose_operating_points, wilson_interval
+
+
+@pytest.fixture
+def tied_scores() -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(3)
+    truth = generator.random(400) < 0.3
+    return truth, np.round(generator.normal(size=400) + 1.5 * truth, 1)
+
+
+def rates(truth, scores, threshold):
+    called = scores >= threshold
+    return (called & truth).sum() / truth.sum(), (~called & ~truth).sum() / (~truth).sum()
+
+
+def test_chosen_thresholds_are_the_best_of_every_possible_one(tied_scores):
+    truth, scores = tied_scores
+    every = [rates(truth, scores, threshold) for threshold in [*np.unique(scores), scores.max() + 1]]
+    found = {point.name: rates(truth, scores, point.threshold) for point in choose_operating_points(truth, scores)}
+    assert found["sensitivity_at_specificity_0.98"][1] >= 0.98
+    assert found["sensitivity_at_specificity_0.98"][0] == max(sens for sens, spec in every if spec >= 0.98)
+    for floor in (0.97, 0.90):
+        sensitivity, specificity = found[f"specificity_at_sensitivity_{floor:.2f}"]
+        assert sensitivity >= floor
+        assert specificity == max(spec for sens, spec in every if sens >= floor)
+    assert sum(found["youden"]) == pytest.approx(max(sens + spec for sens, spec in every))
+
+
+def test_a_rate_of_exactly_the_budget_is_within_it():
+    truth = np.array([True] * 10 + [False] * 50)
+    scores = np.concatenate((np.full(10, 0.5), [0.9], np.zeros(49)))
+    point = choose_operating_points(truth, scores)[0]
+    assert point.threshold == 0.5
+
+
+def test_where_nothing_may_be_called_the_threshold_is_finite_and_above_every_score():
+    truth, scores = np.array([True, False]), np.array([0.2, 0.9])
+    point = choose_operating_points(truth, scores)[0]
+    assert math.isfinite(point.threshold)
+    assert point.threshold > 0.9
+
+
+def test_counts_and_shares_at_a_threshold_include_the_threshold_itself():
+    figures = at_threshold(np.array([1, 1, 1, 0, 0]), np.array([0.5, 0.9, 0.1, 0.5, 0.2]), 0.5)
+    counts = (figures.true_positives, figures.false_positives, figures.true_negatives, figures.false_negatives)
+    assert counts == (2, 1, 1, 1)
+    shares = (figures.sensitivity.value, figures.specificity.value, figures.ppv.value, figures.npv.value)
+    assert shares == pytest.approx((2 / 3, 1 / 2, 2 / 3, 1 / 2))
+
+
+def test_wilson_bounds_are_where_the_score_test_just_rejects():
+    interval = wilson_interval(7 / 20, 20)
+    for bound in (interval.low, interval.high):
+        statistic = abs(7 / 20 - bound) / math.sqrt(bound * (1 - bound) / 20)
+        assert statistic == pytest.approx(NormalDist().inv_cdf(0.975))
+
+
+def test_wilson_interval_never_leaves_the_unit_interval_nor_its_own_value():
+    for successes in (0, 1, 49, 50):
+        interval = wilson_interval(successes / 50, 50)
+        assert 0 <= interval.low <= interval.value <= interval.high <= 1
+
+
+def test_every_patient_twice_gives_the_interval_of_every_patient_once(tied_scores):
+    truth, scores = tied_scores
+    once = at_threshold(truth, scores, 1.0)
+    twice = at_threshold(truth.repeat(2), scores.repeat(2), 1.0, patients=np.arange(400).repeat(2))
+    naive = at_threshold(truth.repeat(2), scores.repeat(2), 1.0)
+    for share in ("sensitivity", "specificity", "ppv", "npv"):
+        single, double = getattr(once, share), getattr(twice, share)
+        assert (double.low, double.high) == pytest.approx((single.low, single.high), abs=1e-3)
+        assert getattr(naive, share).low > double.low
+
+
+def test_a_perfect_share_counts_each_patient_once():
+    figures = at_threshold(np.ones(8), np.ones(8), 0.5, patients=np.arange(4).repeat(2))
+    assert figures.sensitivity == wilson_interval(1.0, 4)
+
+
+@pytest.mark.parametrize("truth", [np.zeros(4), np.ones(4), np.zeros(0)])
+def test_one_class_gives_nan_thresholds_and_nan_shares(truth):
+    scores = np.linspace(0, 1, len(truth))
+    assert all(math.isnan(point.threshold) for point in choose_operating_points(truth, scores))
+    figures = at_threshold(truth, scores, 0.5)
+    assert math.isnan(figures.sensitivity.value) or math.isnan(figures.specificity.value)
+    nothing = at_threshold(truth, scores, math.nan)
+    assert nothing.true_positives == nothing.true_negatives == nothing.false_negatives == 0
+    assert math.isnan(nothing.npv.value)
+
+
+def test_scores_that_are_not_finite_are_refused():
+    with pytest.raises(ValueError, match="not finite"):
+        at_threshold(np.array([0, 1]), np.array([0.0, np.nan]), 0.5)
