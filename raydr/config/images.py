@@ -1,6 +1,6 @@
 """Settings of the data: where photographs and labels come from, and how a photograph becomes an input."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -73,10 +73,17 @@ class BudgetSettings(Section):
     """How many labels of the training patients may be used; drawn by patient, nested for one seed."""
 
     fraction: Annotated[float, Field(gt=0, le=1)] | None = None
-    """Share of the training images."""
+    """Share of the training images; 0.02 where no count is given either."""
     count: PositiveInt | None = None
     """Number of training images."""
     seed: int = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _two_percent_by_default(cls, data: Any) -> Any:
+        """A file that sets only the seed keeps the default share."""
+        chosen = isinstance(data, dict) and ("fraction" in data or "count" in data)
+        return data if chosen or not isinstance(data, dict) else {"fraction": 0.02, **data}
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:

@@ -1,29 +1,45 @@
 """The settings of every verb; `job` names the verb, so a wrong file fails by name."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import field_validator, model_validator
 
-from raydr.config.images import (
-    BudgetSettings,
-    DataSettings,
-    PreprocessSettings,
-    RetinaSettings,
-    Side,
-    SourceSettings,
-    SplitSettings,
-)
-from raydr.config.learning import (
-    DistillationSettings,
-    HeadSettings,
-    ModelSettings,
-    OptimSettings,
-    Preset,
-    ProbeSettings,
-    SimclrSettings,
-)
-from raydr.config.section import Fraction, PositiveInt, Section
+from raydr.config.explain import Problem, wrong_keys
+from raydr.config.images import DataSettings, PreprocessSettings, RetinaSettings
+from raydr.config.learning import DownstreamModelSettings
+from raydr.config.section import PositiveInt, Section
 from raydr.config.site import ClusterSettings, TrackingSettings
+from raydr.config.space import check_space
+from raydr.config.stages import (
+    DistillStage,
+    EvaluateStage,
+    FinetuneStage,
+    IndexStage,
+    PrepareStage,
+    PretrainStage,
+    SearchStage,
+)
+
+__all__ = [
+    "JOBS",
+    "DistillSettings",
+    "DistillStage",
+    "EvaluateSettings",
+    "EvaluateStage",
+    "FinetuneSettings",
+    "FinetuneStage",
+    "IndexSettings",
+    "IndexStage",
+    "Job",
+    "PredictSettings",
+    "PrepareSettings",
+    "PrepareStage",
+    "PretrainSettings",
+    "PretrainStage",
+    "RunSettings",
+    "SearchSettings",
+    "SearchStage",
+]
 
 
 class Job(Section):
@@ -34,116 +50,6 @@ class Job(Section):
     seed: int = 0
     cluster: ClusterSettings = ClusterSettings()
     tracking: TrackingSettings = TrackingSettings()
-
-
-class IndexStage(Section):
-    """Images and labels into one manifest, splits and a label budget by patient, a leak audit."""
-
-    sources: Annotated[dict[str, SourceSettings], Field(min_length=1)]
-    """Datasets by name."""
-    splits: SplitSettings = SplitSettings()
-    budget: BudgetSettings = BudgetSettings(fraction=0.02)
-    waive: tuple[Literal["identical_files"], ...] = ()
-    """Findings of the leak audit that do not stop the job."""
-
-
-class PrepareStage(Section):
-    """Photographs into shards of small cropped JPEGs, the unreadable ones into quarantine."""
-
-    side_px: Side = 512
-    images_per_shard: PositiveInt = 2048
-    jpeg_quality: Annotated[int, Field(ge=50, le=100)] = 92
-    max_bad_fraction: Fraction = 0.05
-    """More unreadable photographs than this share fail the job."""
-
-
-class PretrainStage(Section):
-    """Self-supervised pretraining of the backbone on every training image."""
-
-    model: ModelSettings = ModelSettings()
-    method: SimclrSettings = SimclrSettings()
-    optim: OptimSettings = OptimSettings(epochs=100, batch_size=256)
-    augment: Preset = "weak_medium"
-    probe: ProbeSettings = ProbeSettings()
-
-
-class FinetuneStage(Section):
-    """The teacher: a supervised network on the budget's labels."""
-
-    model: ModelSettings = ModelSettings()
-    head: HeadSettings = HeadSettings()
-    optim: OptimSettings = OptimSettings(epochs=30, batch_size=64)
-    augment: Preset = "weak"
-    class_balance: bool = True
-    """Weigh classes by the inverse of their frequency among the labels."""
-    keep: Literal["best", "last"] = "best"
-    """The epoch whose weights are kept: the best on the validation patients, or the last."""
-
-
-class DistillStage(Section):
-    """The student: learns from the teacher on all training images and from the budget's labels."""
-
-    model: ModelSettings = ModelSettings()
-    distillation: DistillationSettings = DistillationSettings()
-    optim: OptimSettings = OptimSettings(epochs=30, batch_size=64)
-    augment: Preset = "weak"
-    class_balance: bool = True
-    keep: Literal["best", "last"] = "best"
-    """The epoch whose weights are kept: the best on the validation patients, or the last."""
-
-    @model_validator(mode="after")
-    def _learns_from_something(self) -> Self:
-        weights = self.distillation
-        if not (weights.soft_weight or weights.hard_weight or weights.label_weight):
-            raise ValueError("distillation: soft_weight, hard_weight and label_weight are all 0: nothing to learn from")
-        return self
-
-
-class Uniform(Section):
-    """A number drawn evenly between two bounds, or evenly in its logarithm."""
-
-    kind: Literal["uniform", "loguniform"]
-    low: float
-    high: float
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if not self.low < self.high or (self.kind == "loguniform" and self.low <= 0):
-            raise ValueError("low must be below high, and above 0 for loguniform")
-        return self
-
-
-class Choice(Section):
-    """One of several values."""
-
-    kind: Literal["choice"]
-    values: Annotated[tuple[Any, ...], Field(min_length=1)]
-
-
-class SearchStage(Section):
-    """Distillation settings searched in parallel on the validation patients' AUC, the best refitted."""
-
-    trials: PositiveInt = 16
-    max_parallel: PositiveInt | None = None
-    """Null: as many trials as the cluster has room for."""
-    cpus_per_trial: Annotated[float, Field(gt=0)] = 1.0
-    gpus_per_trial: Annotated[float, Field(ge=0)] = 0.0
-    epochs: PositiveInt = 10
-    """Epochs of the longest trial; the refit takes `distill.optim.epochs`."""
-    grace_epochs: PositiveInt = 2
-    reduction_factor: Annotated[int, Field(ge=2)] = 2
-    space: Annotated[dict[str, Annotated[Uniform | Choice, Field(discriminator="kind")]], Field(min_length=1)]
-    """Dotted keys of the distill settings and what is tried for each."""
-
-
-class EvaluateStage(Section):
-    """AUC with interval and the rest of the figures on test sets, thresholds from the validation patients."""
-
-    datasets: tuple[str, ...] | None = None
-    """Test sets by dataset name; null takes the internal test split and every external set."""
-    level: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
-    num_resamples: Annotated[int, Field(ge=100)] = 2000
-    batch_size: PositiveInt = 64
 
 
 class IndexSettings(IndexStage, Job):
@@ -176,6 +82,11 @@ class FinetuneSettings(FinetuneStage, Job):
     data: DataSettings
     preprocess: PreprocessSettings = PreprocessSettings()
 
+    @model_validator(mode="after")
+    def _weights_exist(self) -> Self:
+        check_standalone(self.model, ("model", "weights"))
+        return self
+
 
 class DistillSettings(DistillStage, Job):
     """Settings of `raydr distill`."""
@@ -184,6 +95,11 @@ class DistillSettings(DistillStage, Job):
     data: DataSettings
     teacher: str
     """Checkpoint folder of the teacher; the student takes its preprocessing and its head."""
+
+    @model_validator(mode="after")
+    def _weights_exist(self) -> Self:
+        check_standalone(self.model, ("model", "weights"))
+        return self
 
 
 class SearchSettings(SearchStage, Job):
@@ -195,7 +111,8 @@ class SearchSettings(SearchStage, Job):
     distill: DistillStage = DistillStage()
 
     @model_validator(mode="after")
-    def _space_fits(self) -> Self:
+    def _fits(self) -> Self:
+        check_standalone(self.distill.model, ("distill", "model", "weights"))
         check_space(self.space, self.distill)
         return self
 
@@ -213,10 +130,19 @@ class PredictSettings(Job):
     """Settings of `raydr predict`."""
 
     job: Literal["predict"]
+    out: str
+    """The Parquet file of the scores; its `result.json` lies beside it."""
     model: str
     images: str
     """A folder, a glob or a manifest (`.parquet`) of photographs."""
     batch_size: PositiveInt = 64
+
+    @field_validator("out")
+    @classmethod
+    def _is_a_parquet_file(cls, out: str) -> str:
+        if not out.endswith(".parquet"):
+            raise ValueError(f"must be a file that ends with .parquet (got {out!r})")
+        return out
 
 
 class RunSettings(Job):
@@ -235,19 +161,32 @@ class RunSettings(Job):
     evaluate: EvaluateStage = EvaluateStage()
 
     @model_validator(mode="after")
-    def _space_fits(self) -> Self:
-        check_space(self.search.space, self.distill)
+    def _fits(self) -> Self:
+        check_space(self.search.space, self.distill, ("search", "space"))
+        found: list[Problem] = []
+        for name, model in (("finetune", self.finetune.model), ("distill", self.distill.model)):
+            if model.weights == "pretrain" and model.backbone != self.pretrain.model.backbone:
+                text = (
+                    f"is 'pretrain', but {name}.model.backbone {model.backbone!r} is not pretrain.model.backbone "
+                    f"{self.pretrain.model.backbone!r}; allowed: 'none', 'timm' or a checkpoint folder"
+                )
+                found.append(((name, "model", "weights"), text))
+        allowed = ", ".join(self.index.sources)
+        unknown = [name for name in self.evaluate.datasets or () if name not in self.index.sources]
+        found += [(("evaluate", "datasets"), f"{name!r} is no source of index; allowed: {allowed}") for name in unknown]
+        if self.prepare and self.prepare.side_px < self.preprocess.side_px:
+            text = f"must be at least preprocess.side_px ({self.preprocess.side_px}) (got {self.prepare.side_px})"
+            found.append((("prepare", "side_px"), text))
+        if found:
+            raise wrong_keys(found)
         return self
 
 
-def check_space(space: dict[str, Uniform | Choice], distill: DistillStage) -> None:
-    """Raise ValueError naming the key of ``space`` that is not one of the distill settings or has a bad value."""
-    from raydr.config.override import with_overrides
-
-    for key, domain in space.items():
-        tried = (domain.low, domain.high) if isinstance(domain, Uniform) else domain.values
-        for value in tried:
-            with_overrides(distill, {key: value}, where=f"space.{key}")
+def check_standalone(model: DownstreamModelSettings, path: tuple[str, ...]) -> None:
+    """Raise an error at ``path`` where a verb of its own is told to start from the backbone of a run."""
+    if model.weights == "pretrain":
+        text = "'pretrain' is the backbone of the same `raydr run`; set it to 'none', 'timm' or a pretrained folder"
+        raise wrong_keys([(path, text)])
 
 
 JOBS: dict[str, type[Job]] = {

@@ -6,6 +6,8 @@ from pydantic import Field
 
 from raydr.config.section import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt, Section
 
+BatchSize = Annotated[int, Field(ge=2)]
+"""Images a step over all workers."""
 Preset = Literal["none", "weak", "weak_medium", "strong", "paper"]
 
 
@@ -19,6 +21,14 @@ class ModelSettings(Section):
     drop_rate: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
+class DownstreamModelSettings(ModelSettings):
+    """The network of a teacher or a student."""
+
+    weights: str = "pretrain"
+    """Where the backbone starts: `pretrain` (this run's pretrained backbone, in `raydr run` only), `none`, `timm` or a
+    checkpoint folder of raydr."""
+
+
 class OptimSettings(Section):
     """The optimiser and its schedule: linear warm-up, then cosine decay to zero."""
 
@@ -29,7 +39,7 @@ class OptimSettings(Section):
     """Not applied to biases and normalisation."""
     epochs: PositiveInt = 10
     warmup_fraction: Fraction = 0.1
-    batch_size: Annotated[int, Field(ge=2)] = 64
+    batch_size: BatchSize = 64
     """Images a step over all workers."""
     gradient_clip: PositiveFloat | None = 1.0
     precision: Literal["fp32", "bf16"] = "fp32"

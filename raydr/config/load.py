@@ -1,18 +1,22 @@
 """TOML files, overlays and overrides into validated settings; every error names file and key."""
 
-import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
+from raydr.config.explain import dotted, problems
 from raydr.config.jobs import JOBS, Job
-from raydr.config.override import explain, set_dotted
+from raydr.config.override import set_dotted
 from raydr.errors import SettingsError
 
 OVERLAY_SECTIONS = ("cluster", "tracking")
+COMMAND_LINE = "command line"
+Origin = tuple[str, Mapping[str, Any]]
+"""Where settings come from and the tree found there."""
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -33,41 +37,25 @@ def _merge(base: dict[str, Any], overlay: Mapping[str, Any]) -> None:
             base[key] = value
 
 
-def _holds(tree: Any, path: Sequence[Any]) -> bool:
-    for part in path:
+def _depth(tree: Any, path: Sequence[str]) -> int:
+    """How many parts of ``path`` are in ``tree``."""
+    for depth, part in enumerate(path):
         if not isinstance(tree, Mapping) or part not in tree:
-            return False
+            return depth
         tree = tree[part]
-    return True
+    return len(path)
 
 
-def _allowed_keys(model: type[BaseModel], path: Sequence[Any]) -> list[str]:
-    """The keys of the section at ``path``, as far as it can be followed through plain sections."""
-    here: Any = model
-    for part in path:
-        field = here.model_fields.get(part) if isinstance(here, type) and issubclass(here, BaseModel) else None
-        kinds = [] if field is None else [field.annotation, *getattr(field.annotation, "__args__", ())]
-        here = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
-        if here is None:
-            return []
-    return list(here.model_fields)
-
-
-def _line(error: Any, origins: Sequence[tuple[str, Mapping[str, Any]]], model: type[Job]) -> str:
-    path = [part for part in error["loc"] if part not in ("uniform", "loguniform", "choice")]
-    origin = next((name for name, tree in reversed(origins) if _holds(tree, path)), origins[0][0])
-    text = explain(error["msg"])
-    if error["type"] == "extra_forbidden":
-        allowed = _allowed_keys(model, path[:-1])
-        near = difflib.get_close_matches(str(path[-1]), allowed, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"allowed: {', '.join(allowed)}" if allowed else ""
-        text = f"no such key; {hint}" if hint else "no such key"
-    elif error["type"] == "missing":
-        text = "is required and missing"
-    elif not isinstance(error["input"], Mapping | BaseModel):
-        text += f" (got {error['input']!r})"
-    key = ".".join(str(part) for part in path)
-    return f"{origin}: {key}: {text}" if key else f"{origin}: {text}"
+def _lines(error: ValidationError, origins: Sequence[Origin], model: type[Job], tree: Mapping[str, Any]) -> list[str]:
+    """One line a problem; it names the last origin that says anything there, or else the job file."""
+    main = next((name for name, part in origins if "job" in part), origins[0][0])
+    lines = []
+    for path, text in problems(error, model, tree):
+        depths = [_depth(part, path) for _, part in origins]
+        deepest = max(depths)
+        names = [name for (name, _), depth in zip(origins, depths, strict=True) if depth == deepest]
+        lines.append(": ".join(part for part in (names[-1] if deepest else main, dotted(path), text) if part))
+    return lines
 
 
 def load(
@@ -79,30 +67,38 @@ def load(
 ) -> Job:
     """The settings of ``verb`` from TOML files, later ones over earlier ones, then overrides of dotted keys.
 
+    Args:
+        verb: A key of `JOBS`.
+        files: A job file and overlays; overlays alone are enough where the overrides hold the rest.
+        overrides: Values of dotted keys, over every file.
+        defaults: A tree below every file.
+
     Raises:
         SettingsError: one line per bad key, `file: key: what is wrong, what is allowed`.
     """
-    origins: list[tuple[str, Mapping[str, Any]]] = [("command line", dict(defaults or {}))] if defaults else []
+    origins: list[Origin] = [("defaults", defaults)] if defaults else []
     origins += [(str(path), read_toml(path)) for path in files]
-    tree: dict[str, Any] = {"job": verb} if not files else {}
+    tree: dict[str, Any] = {}
     for _, part in origins:
-        _merge(tree, part)
+        _merge(tree, deepcopy(dict(part)))
+    if all(key in OVERLAY_SECTIONS for _, part in origins for key in part):
+        tree["job"] = verb
     changes: dict[str, Any] = {}
     for key, value in (overrides or {}).items():
         try:
             set_dotted(tree, key, value)
             set_dotted(changes, key, value)
         except ValueError as error:
-            raise SettingsError([f"--set: {error}"]) from None
-    origins.append(("--set", changes))
+            raise SettingsError([f"{COMMAND_LINE}: {error}"]) from None
+    origins.append((COMMAND_LINE, changes))
     if tree.get("job") != verb:
-        names = ", ".join(str(path) for path in files)
-        found = tree.get("job", "missing")
-        raise SettingsError([f'{names}: job: is {found!r}, but this is `raydr {verb}`; write job = "{verb}"'])
+        name = next((name for name, part in reversed(origins) if "job" in part), origins[0][0])
+        found = f"is {tree['job']!r}" if "job" in tree else "is required and missing"
+        raise SettingsError([f'{name}: job: {found}, but this is `raydr {verb}`; write job = "{verb}"'])
     try:
         return JOBS[verb].model_validate(tree)
     except ValidationError as error:
-        raise SettingsError([_line(found, origins, JOBS[verb]) for found in error.errors()]) from None
+        raise SettingsError(_lines(error, origins, JOBS[verb], tree)) from None
 
 
 def check(path: Path) -> str:
@@ -110,18 +106,18 @@ def check(path: Path) -> str:
     tree = read_toml(path)
     if "job" in tree:
         verb = tree["job"]
-        if verb not in JOBS:
+        if not isinstance(verb, str) or verb not in JOBS:
             raise SettingsError([f"{path}: job: {verb!r} is no verb; allowed: {', '.join(JOBS)}"])
         load(verb, [path])
-        return str(verb)
+        return verb
     foreign = [key for key in tree if key not in OVERLAY_SECTIONS]
     if foreign or not tree:
         allowed = ", ".join(OVERLAY_SECTIONS)
         raise SettingsError(
-            [f"{path}: {foreign[0] if foreign else 'job'}: a job file needs job; an overlay has only {allowed}"]
+            [f"{path}: {foreign[0] if foreign else 'job'}: a job file needs job = VERB; an overlay has only {allowed}"]
         )
     try:
         Job.model_validate({"out": "unused", **tree})
     except ValidationError as error:
-        raise SettingsError([_line(found, [(str(path), tree)], Job) for found in error.errors()]) from None
+        raise SettingsError(_lines(error, [(str(path), tree)], Job, tree)) from None
     return "overlay"

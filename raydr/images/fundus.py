@@ -5,7 +5,7 @@ fade into the dark, and share the picture with text.
 """
 
 from dataclasses import dataclass
-from math import hypot
+from math import floor, hypot
 from typing import Final
 
 import cv2
@@ -22,6 +22,10 @@ _MIN_ARC_SHARE: Final = 0.25  # of the circle: a rectangle's four corners lie on
 _ARC_BINS: Final = 24
 _NUM_HYPOTHESES: Final = 400
 _FRAME_TOLERANCE: Final = 0.02  # of the side: a disc that fills a square picture this closely is left as it is
+
+
+Circle = tuple[float, float, float]
+"""Centre x, centre y and radius."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +52,28 @@ def find_retinal_disc(image: NDArray[np.uint8]) -> RetinalDisc:
     # Integer size, hence a scale an axis: the two differ by less than a pixel.
     small_width, small_height = max(1, round(width * scale)), max(1, round(height * scale))
     small = cv2.resize(image, (small_width, small_height), interpolation=cv2.INTER_AREA)
-    circle = _find_circle(cv2.GaussianBlur(small.max(axis=2).astype(np.float32), (0, 0), 1.0))
-    if circle is None:
+    found = _find_region(cv2.GaussianBlur(small.max(axis=2).astype(np.float32), (0, 0), 1.0))
+    if found is None:
         return _whole_picture(height, width)
+    circle, _ = found
     center_x, center_y, radius = circle
     covered = float(_circle_mask((small_height, small_width), circle).mean())
     return RetinalDisc(
         center_x * width / small_width, center_y * height / small_height, radius * width / small_width, covered
     )
+
+
+def find_retina(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Where the retina shows in [height, width, 3], as [height, width]; everywhere, where no disc can be seen.
+
+    Convex, so that dark lesions are in it; unlike the disc's circle it ends where the camera's mask cuts the disc.
+    """
+    height, width = image.shape[:2]
+    found = _find_region(cv2.GaussianBlur(image.max(axis=2).astype(np.float32), (0, 0), 1.0))
+    if found is None:
+        return np.ones((height, width), dtype=np.bool_)
+    _, hull = found
+    return _hull_mask(hull, (height, width))
 
 
 def crop_retinal_disc(image: NDArray[np.uint8], disc: RetinalDisc, *, side_px: int) -> NDArray[np.uint8]:
@@ -70,24 +88,45 @@ def crop_retinal_disc(image: NDArray[np.uint8], disc: RetinalDisc, *, side_px: i
         and abs(2 * disc.radius_px - height) <= slack
         and hypot(disc.center_x_px - width / 2, disc.center_y_px - height / 2) <= slack
     ):
-        return _resized(image, side_px)
+        return _resized(image, side_px, side_px)
     box_side = max(1, round(2 * disc.radius_px))
     left, top = round(disc.center_x_px - box_side / 2), round(disc.center_y_px - box_side / 2)
-    square = np.zeros((box_side, box_side, 3), dtype=np.uint8)
+    return _cut_square(image, left=left, top=top, box_side=box_side, side_px=side_px)
+
+
+def pad_to_square(image: NDArray[np.uint8], *, side_px: int) -> NDArray[np.uint8]:
+    """The whole picture in the middle of a black square, as [side_px, side_px, 3]."""
+    height, width = image.shape[:2]
+    box_side = max(height, width)
+    left, top = -((box_side - width) // 2), -((box_side - height) // 2)
+    return _cut_square(image, left=left, top=top, box_side=box_side, side_px=side_px)
+
+
+def _cut_square(image: NDArray[np.uint8], *, left: int, top: int, box_side: int, side_px: int) -> NDArray[np.uint8]:
+    height, width = image.shape[:2]
     rows, columns = (max(top, 0), min(top + box_side, height)), (max(left, 0), min(left + box_side, width))
-    if rows[0] < rows[1] and columns[0] < columns[1]:
-        square[rows[0] - top : rows[1] - top, columns[0] - left : columns[1] - left] = image[
-            slice(*rows), slice(*columns)
-        ]
-    return _resized(square, side_px)
+    square = np.zeros((side_px, side_px, 3), dtype=np.uint8)
+    if rows[0] >= rows[1] or columns[0] >= columns[1]:
+        return square
+    # The picture's part is resized and then placed: the padded square of a long thin picture may not fit in memory.
+    (y0, y1), (x0, x1) = _placed(rows, top, side_px / box_side), _placed(columns, left, side_px / box_side)
+    square[y0:y1, x0:x1] = _resized(image[slice(*rows), slice(*columns)], y1 - y0, x1 - x0)
+    return square
 
 
-def _resized(square: NDArray[np.uint8], side_px: int) -> NDArray[np.uint8]:
-    if len(square) == side_px:
-        return square.copy()
+def _placed(part: tuple[int, int], start: int, scale: float) -> tuple[int, int]:
+    """Where a stretch of the picture comes to lie in the square: whole pixels, at least one."""
+    low = floor((part[0] - start) * scale + 0.5)
+    high = floor((part[1] - start) * scale + 0.5)
+    return (low, high) if low < high else (max(0, high - 1), max(1, high))
+
+
+def _resized(part: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    if part.shape[:2] == (height, width):
+        return part.copy()
     # The mean over the area a pixel covers keeps small lesions from falling between samples.
-    interpolation = cv2.INTER_AREA if len(square) > side_px else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(square, (side_px, side_px), interpolation=interpolation), dtype=np.uint8)
+    interpolation = cv2.INTER_AREA if part.shape[0] > height or part.shape[1] > width else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(part, (width, height), interpolation=interpolation), dtype=np.uint8)
 
 
 def _whole_picture(height: int, width: int) -> RetinalDisc:
@@ -97,7 +136,8 @@ def _whole_picture(height: int, width: int) -> RetinalDisc:
     return RetinalDisc(*circle, fraction=float(_circle_mask((height, width), circle).mean()))
 
 
-def _find_circle(brightness: NDArray[np.float32]) -> tuple[float, float, float] | None:
+def _find_region(brightness: NDArray[np.float32]) -> tuple[Circle, NDArray[np.float64]] | None:
+    """The retina's circle and the corners of the region it was fitted to, None where there is no disc."""
     background = _background_level(brightness)
     contrast = float(np.percentile(brightness, 90)) - background
     if contrast < _MIN_CONTRAST:
@@ -110,9 +150,9 @@ def _find_circle(brightness: NDArray[np.float32]) -> tuple[float, float, float] 
             continue
         agreement = _agreement(hull, circle, brightness.shape)
         if agreement >= _GOOD_AGREEMENT:
-            return circle
+            return circle, hull
         if agreement > best_agreement:
-            best, best_agreement = circle, agreement
+            best, best_agreement = (circle, hull), agreement
     return best
 
 
@@ -139,7 +179,7 @@ def _region_hull(bright: NDArray[np.uint8]) -> NDArray[np.float64] | None:
     return np.asarray(cv2.convexHull(contours[0])[:, 0], dtype=np.float64)
 
 
-def _fit_circle(hull: NDArray[np.float64], shape: tuple[int, ...]) -> tuple[float, float, float] | None:
+def _fit_circle(hull: NDArray[np.float64], shape: tuple[int, ...]) -> Circle | None:
     height, width = shape[:2]
     # Where the frame cuts the disc, the region's edge is the frame's and says nothing about the circle.
     inside = (hull[:, 0] > 1) & (hull[:, 1] > 1) & (hull[:, 0] < width - 2) & (hull[:, 1] < height - 2)
@@ -176,7 +216,7 @@ def _circles_through(triples: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.column_stack([first[is_proper, 0] + x, first[is_proper, 1] + y, np.hypot(x, y)])
 
 
-def _least_squares_circle(points: NDArray[np.float64]) -> tuple[float, float, float]:
+def _least_squares_circle(points: NDArray[np.float64]) -> Circle:
     """The circle nearest to points [n, 2] in algebraic distance (Kåsa, doi:10.1109/TIM.1976.6312298)."""
     middle = points.mean(axis=0)
     x, y = (points - middle).T
@@ -186,19 +226,23 @@ def _least_squares_circle(points: NDArray[np.float64]) -> tuple[float, float, fl
     return float(middle[0] + center[0]), float(middle[1] + center[1]), radius
 
 
-def _agreement(hull: NDArray[np.float64], circle: tuple[float, float, float], shape: tuple[int, ...]) -> float:
+def _agreement(hull: NDArray[np.float64], circle: Circle, shape: tuple[int, ...]) -> float:
     """Intersection over union of the region and the circle, the circle cut to the region's bounding box."""
-    region = np.zeros(shape[:2], dtype=np.uint8)
-    cv2.fillConvexPoly(region, hull.astype(np.int32), 1)
+    is_region = _hull_mask(hull, shape)
     (left, top), (right, bottom) = hull.min(axis=0).astype(int), hull.max(axis=0).astype(int)
     box = np.zeros(shape[:2], dtype=bool)
     box[top : bottom + 1, left : right + 1] = True
     cut_circle = _circle_mask(shape, circle) & box
-    is_region = region.astype(bool)
     return float((cut_circle & is_region).sum() / max(1, (cut_circle | is_region).sum()))
 
 
-def _circle_mask(shape: tuple[int, ...], circle: tuple[float, float, float]) -> NDArray[np.bool_]:
+def _hull_mask(hull: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    region = np.zeros(shape[:2], dtype=np.uint8)
+    cv2.fillConvexPoly(region, hull.astype(np.int32), 1)
+    return region.astype(np.bool_)
+
+
+def _circle_mask(shape: tuple[int, ...], circle: Circle) -> NDArray[np.bool_]:
     center_x, center_y, radius = circle
     y, x = np.arange(shape[0])[:, None] + 0.5, np.arange(shape[1])[None, :] + 0.5
     return np.asarray((x - center_x) ** 2 + (y - center_y) ** 2 <= radius**2)

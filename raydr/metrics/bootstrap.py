@@ -1,5 +1,6 @@
 """Confidence intervals that resample patients, not images."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,17 @@ class AucInterval:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
+def patient_weights(patients: NDArray[np.generic], *, num_resamples: int, seed: int) -> Iterator[Floats]:
+    """How often each image stands in each resample of patients, in blocks [resamples, images] of at most 32 MB."""
+    names, patient_of_image = np.unique(np.asarray(patients), return_inverse=True)
+    generator = np.random.default_rng(seed)
+    chunk = max(1, 4_000_000 // max(1, len(patient_of_image)))
+    for start in range(0, num_resamples, chunk):
+        rows = min(chunk, num_resamples - start)
+        counts = generator.multinomial(len(names), np.full(len(names), 1 / len(names)), size=rows)
+        yield counts[:, patient_of_image].astype(np.float64)
+
+
 def auc_resamples(
     truth: NDArray[np.generic],
     scores: NDArray[np.generic],
@@ -37,14 +49,8 @@ def auc_resamples(
     values = np.asarray(scores, dtype=np.float64)
     order = np.argsort(values, kind="stable")
     sorted_truth, sorted_scores = np.asarray(truth, dtype=bool)[order], values[order]
-    names, patient_of_image = np.unique(np.asarray(patients)[order], return_inverse=True)
-    generator = np.random.default_rng(seed)
-    chunk = max(1, 4_000_000 // max(1, len(values)))
-    found = []
-    for start in range(0, num_resamples, chunk):
-        rows = min(chunk, num_resamples - start)
-        counts = generator.multinomial(len(names), np.full(len(names), 1 / len(names)), size=rows)
-        found.append(weighted_auc(sorted_truth, sorted_scores, counts[:, patient_of_image].astype(np.float64)))
+    weights = patient_weights(np.asarray(patients)[order], num_resamples=num_resamples, seed=seed)
+    found = [weighted_auc(sorted_truth, sorted_scores, rows) for rows in weights]
     resamples = np.concatenate(found)
     return resamples[np.isfinite(resamples)]
 

@@ -1,0 +1,281 @@
+"""The command line: one verb a stage, settings from TOML; 0 done, 1 failed, 2 bad settings or input."""
+
+import argparse
+import io
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
+
+from raydr import __version__
+from raydr.errors import InputError, RunError, SettingsError
+
+STORY = """\
+raydr turns a bucket of fundus photographs and a handful of labels into a validated
+diabetic-retinopathy classifier, on a laptop or on an autoscaled GPU cluster.
+
+  index ──► prepare ──► pretrain ──► finetune ──► search ──► evaluate ──► predict
+  images +   decode,     learn from   teacher on   students   AUC with     scores for
+  labels →   crop,       all images,  the few      in         interval,    new images
+  manifest   shards      no labels    labels       parallel   report
+"""
+
+VERBS = {
+    "index": "photographs and labels into a manifest, splits by patient, a label budget",
+    "prepare": "decode, crop and shrink every photograph once, into shards",
+    "pretrain": "teach a backbone to see on every training image, without labels",
+    "finetune": "the teacher: a classifier from the backbone and the few labels",
+    "distill": "one student of the teacher, with fixed settings",
+    "search": "many students in parallel; the best settings make the final one",
+    "evaluate": "AUC with interval, thresholds, kappa and a report on the test sets",
+    "predict": "the probability of referable retinopathy for new photographs",
+    "run": "the whole chain from one file; run again, it does only what is left",
+}
+
+EXAMPLES = """\
+examples:
+  raydr run --config jobs/demo.toml                        the whole chain on made-up eyes, minutes on a laptop
+  raydr run --config jobs/run.toml --config cluster/local.toml --set seed=1
+  raydr predict --model runs/demo/search/model --images photos/ --out scores.parquet
+  raydr config check jobs cluster                          are all files right?
+
+exit status: 0 done, 1 failed, 2 settings or input that cannot be used, 130 or 143 interrupted
+"""
+
+FLAGS = {
+    "evaluate": {"model": "checkpoint folder or MLflow model URI, models:/raydr@champion"},
+    "predict": {
+        "model": "checkpoint folder or MLflow model URI, models:/raydr@champion",
+        "images": "folder, glob or manifest of photographs",
+        "out": "where the scores go, scores.parquet",
+    },
+}
+"""Settings that have a flag of their own, by verb."""
+
+
+class StageResult(Protocol):
+    """What every verb returns, as far as the command line is concerned."""
+
+    @property
+    def uri(self) -> str:
+        """Where its `result.json` is."""
+
+
+class Terminated(BaseException):
+    """SIGTERM, as an exception, so that what is open is closed."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without arrows must not fail the job
+    options = build_parser().parse_args(arguments)
+    name = f"raydr {options.verb}"
+    try:
+        with sigterm_raises():
+            options.command(options)
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        return _fail(130, f"{name}: interrupted")
+    except (Terminated, SystemExit) as stop:
+        if isinstance(stop, SystemExit) and stop.code != signal.SIGTERM:  # that is how Ray's own handler ends a driver
+            raise
+        return _fail(143, f"{name}: terminated")
+    except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except Exception as error:  # noqa: BLE001 - the last resort of a command line
+        return _report(error, name)
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of every verb; building it imports no settings and no libraries."""
+    plain = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("raydr", description=STORY, epilog=EXAMPLES, formatter_class=plain)
+    parser.add_argument("--version", action="version", version=f"raydr {__version__}")
+    verbs = parser.add_subparsers(title="verbs", dest="verb", metavar="VERB", required=True)
+    for verb, text in VERBS.items():
+        one = verbs.add_parser(verb, help=text, description=f"{text[0].upper()}{text[1:]}.", formatter_class=plain)
+        _add_settings_options(one, verb)
+        one.add_argument("--dry-run", action="store_true", help="print the effective settings as TOML and stop")
+        one.set_defaults(command=_run_verb)
+    config = verbs.add_parser("config", help="check, show and describe settings", formatter_class=plain)
+    actions = config.add_subparsers(title="actions", dest="action", metavar="ACTION", required=True)
+    check = actions.add_parser("check", help="validate job files and overlays, one line a file")
+    check.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a TOML file, or a folder of them")
+    check.set_defaults(command=_config_check)
+    show = actions.add_parser("show", help="the effective settings as TOML: what a verb would run with")
+    shown = show.add_subparsers(title="verbs", dest="shown", metavar="VERB", required=True)
+    for verb, text in VERBS.items():
+        one = shown.add_parser(verb, help=text)
+        _add_settings_options(one, verb)
+        one.set_defaults(command=_config_show)
+    schema = actions.add_parser("schema", help="every setting of a verb as a JSON schema")
+    schema.add_argument("shown", choices=VERBS, metavar="VERB")
+    schema.set_defaults(command=_config_schema)
+    return parser
+
+
+def _add_settings_options(parser: argparse.ArgumentParser, verb: str) -> None:
+    parser.add_argument(
+        "--config",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="TOML settings; repeat it for overlays, later files win",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="one setting by its dotted key, over every file: --set cluster.num_workers=2 (null unsets)",
+    )
+    for name, text in FLAGS.get(verb, {}).items():
+        parser.add_argument(f"--{name}", help=text)
+
+
+def _settings(verb: str, options: argparse.Namespace) -> Any:
+    from raydr.config.load import COMMAND_LINE, load
+    from raydr.config.override import parse_value
+
+    overrides: dict[str, Any] = {}
+    for text in options.set:
+        key, separator, value = text.partition("=")
+        if not separator:
+            raise SettingsError([f"{COMMAND_LINE}: --set {text}: has no value; write --set KEY=VALUE"])
+        overrides[key.strip()] = parse_value(value.strip())
+    given = {name: getattr(options, name) for name in FLAGS.get(verb, {})}
+    overrides |= {name: value for name, value in given.items() if value is not None}
+    if not options.config and not overrides:
+        raise SettingsError([f"{COMMAND_LINE}: --config: is required and missing; try jobs/{verb}.toml"])
+    return load(verb, options.config, overrides=overrides)
+
+
+def _run_verb(options: argparse.Namespace) -> None:
+    from raydr.config.show import as_toml
+
+    settings = _settings(options.verb, options)
+    if options.dry_run:
+        sys.stdout.write(as_toml(settings))
+        return
+    from raydr.workflows.environment import set_environment
+
+    set_environment(settings.cluster.address)
+    result = dispatch(options.verb, settings)
+    sys.stdout.write(f"result: {result.uri}\n")
+
+
+def dispatch(verb: str, settings: Any) -> StageResult:
+    """Run one verb; only its own workflow is imported."""
+    result: StageResult
+    match verb:
+        case "index":
+            from raydr.workflows.index import index
+
+            result = index(settings)
+        case "prepare":
+            from raydr.workflows.prepare import prepare
+
+            result = prepare(settings)
+        case "pretrain":
+            from raydr.workflows.pretrain import pretrain
+
+            result = pretrain(settings)
+        case "finetune":
+            from raydr.workflows.finetune import finetune
+
+            result = finetune(settings)
+        case "distill":
+            from raydr.workflows.distill import distill
+
+            result = distill(settings)
+        case "search":
+            from raydr.workflows.search import search
+
+            result = search(settings)
+        case "evaluate":
+            from raydr.workflows.evaluate import evaluate
+
+            result = evaluate(settings)
+        case "predict":
+            from raydr.workflows.predict import predict
+
+            result = predict(settings)
+        case "run":
+            from raydr.workflows.run import run
+
+            result = run(settings)
+        case _:
+            raise InputError(f"{verb}: no such verb; allowed: {', '.join(VERBS)}")
+    return result
+
+
+def _config_check(options: argparse.Namespace) -> None:
+    from raydr.config.load import check
+
+    problems: list[str] = []
+    for path in options.paths:
+        files = sorted(path.rglob("*.toml")) if path.is_dir() else [path]
+        if not files:
+            problems.append(f"{path}: holds no TOML files")
+        for file in files:
+            try:
+                sys.stdout.write(f"ok {file} {check(file)}\n")
+            except SettingsError as error:
+                problems += error.lines
+    if problems:
+        raise SettingsError(problems)
+
+
+def _config_show(options: argparse.Namespace) -> None:
+    from raydr.config.show import as_toml
+
+    sys.stdout.write(as_toml(_settings(options.shown, options), documented=True))
+
+
+def _config_schema(options: argparse.Namespace) -> None:
+    from raydr.config.jobs import JOBS
+
+    sys.stdout.write(json.dumps(JOBS[options.shown].model_json_schema(), indent=2) + "\n")
+
+
+@contextmanager
+def sigterm_raises() -> Iterator[None]:
+    """Within the block SIGTERM raises Terminated, as Ctrl-C raises KeyboardInterrupt."""
+
+    def handler(_number: int, _frame: FrameType | None) -> None:
+        raise Terminated
+
+    previous = signal.signal(signal.SIGTERM, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous or signal.SIG_DFL)
+
+
+def _report(error: Exception, name: str) -> int:
+    """Say what went wrong and return the exit status; Ray wraps what a task raised, so its cause is what counts."""
+    cause = getattr(error, "cause", None)
+    told = cause if isinstance(cause, Exception) else error
+    if isinstance(told, InputError | RunError):
+        lines = told.lines if isinstance(told, SettingsError) else str(told).splitlines()
+        return _fail(2 if isinstance(told, InputError) else 1, *(f"raydr: {line}" for line in lines))
+    traceback.print_exception(error)
+    first = next((line.strip() for line in str(told).splitlines() if line.strip()), "no message")
+    return _fail(1, f"{name}: failed: {type(told).__name__}: {first}")
+
+
+def _fail(status: int, *lines: str) -> int:
+    sys.stdout.flush()
+    sys.stderr.write("".join(f"{line}\n" for line in lines))
+    return status

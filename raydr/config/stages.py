@@ -1,0 +1,145 @@
+"""The settings of each stage: what a verb of its own and `raydr run` have in common."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from raydr.config.explain import wrong_keys
+from raydr.config.images import BudgetSettings, Side, SourceSettings, SplitSettings
+from raydr.config.learning import (
+    BatchSize,
+    DistillationSettings,
+    DownstreamModelSettings,
+    HeadSettings,
+    ModelSettings,
+    OptimSettings,
+    Preset,
+    ProbeSettings,
+    SimclrSettings,
+)
+from raydr.config.section import AsTuple, Fraction, PositiveInt, Section
+from raydr.config.space import Choice, Uniform
+
+
+class IndexStage(Section):
+    """Images and labels into one manifest, splits and a label budget by patient, a leak audit."""
+
+    sources: Annotated[dict[str, SourceSettings], Field(min_length=1)]
+    """Datasets by name."""
+    splits: SplitSettings = SplitSettings()
+    budget: BudgetSettings = BudgetSettings(fraction=0.02)
+    waive: Annotated[tuple[Literal["identical_files"], ...], AsTuple] = ()
+    """Findings of the leak audit that do not stop the job."""
+
+    @field_validator("sources")
+    @classmethod
+    def _trains_on_something(cls, sources: dict[str, SourceSettings]) -> dict[str, SourceSettings]:
+        if all(source.role == "external" for source in sources.values()):
+            raise ValueError('at least one source must have role = "internal" to train on')
+        return sources
+
+
+class PrepareStage(Section):
+    """Photographs into shards of small cropped JPEGs, the unreadable ones into quarantine."""
+
+    side_px: Side = 512
+    images_per_shard: PositiveInt = 2048
+    jpeg_quality: Annotated[int, Field(ge=50, le=100)] = 92
+    max_bad_fraction: Fraction = 0.05
+    """More unreadable photographs than this share fail the job."""
+
+
+class PretrainOptim(OptimSettings):
+    """The optimiser of pretraining; a class of its own, so that a file that sets one key keeps these defaults."""
+
+    epochs: PositiveInt = 100
+    batch_size: BatchSize = 256
+
+
+class FinetuneOptim(OptimSettings):
+    """The optimiser of the teacher."""
+
+    epochs: PositiveInt = 30
+
+
+class DistillOptim(OptimSettings):
+    """The optimiser of the student."""
+
+    epochs: PositiveInt = 30
+
+
+class PretrainStage(Section):
+    """Self-supervised pretraining of the backbone on every training image."""
+
+    model: ModelSettings = ModelSettings()
+    method: SimclrSettings = SimclrSettings()
+    optim: PretrainOptim = PretrainOptim()
+    augment: Preset = "weak_medium"
+    probe: ProbeSettings = ProbeSettings()
+
+
+class FinetuneStage(Section):
+    """The teacher: a supervised network on the budget's labels."""
+
+    model: DownstreamModelSettings = DownstreamModelSettings()
+    head: HeadSettings = HeadSettings()
+    optim: FinetuneOptim = FinetuneOptim()
+    augment: Preset = "weak"
+    class_balance: bool = True
+    """Weigh classes by the inverse of their frequency among the labels."""
+    keep: Literal["best", "last"] = "best"
+    """The epoch whose weights are kept: the best on the validation patients, or the last."""
+
+
+class DistillStage(Section):
+    """The student: learns from the teacher on all training images and from the budget's labels."""
+
+    model: DownstreamModelSettings = DownstreamModelSettings()
+    distillation: DistillationSettings = DistillationSettings()
+    labelled_fraction: Fraction = 0.25
+    """Labelled images that join every batch, as a share of the batch size: few of the pool's own images have labels."""
+    optim: DistillOptim = DistillOptim()
+    augment: Preset = "weak"
+    class_balance: bool = True
+    keep: Literal["best", "last"] = "best"
+    """The epoch whose weights are kept: the best on the validation patients, or the last."""
+
+    @model_validator(mode="after")
+    def _learns_from_something(self) -> Self:
+        weights = self.distillation
+        if not (weights.soft_weight or weights.hard_weight or weights.label_weight):
+            text = "soft_weight, hard_weight and label_weight are all 0; one must be above 0"
+            raise wrong_keys([(("distillation",), text)])
+        return self
+
+
+class SearchStage(Section):
+    """Distillation settings searched in parallel on the validation patients' AUC, the best refitted."""
+
+    trials: PositiveInt = 16
+    max_parallel: PositiveInt | None = None
+    """Null: as many trials as the cluster has room for."""
+    cpus_per_trial: Annotated[float, Field(gt=0)] = 1.0
+    gpus_per_trial: Annotated[float, Field(ge=0)] = 0.0
+    epochs: PositiveInt = 10
+    """Epochs of the longest trial; the refit takes `distill.optim.epochs`."""
+    grace_epochs: PositiveInt = 2
+    reduction_factor: Annotated[int, Field(ge=2)] = 2
+    space: Annotated[dict[str, Annotated[Uniform | Choice, Field(discriminator="kind")]], Field(min_length=1)]
+    """Dotted keys of the distill settings and what is tried for each."""
+
+    @model_validator(mode="after")
+    def _grace_within_epochs(self) -> Self:
+        if self.grace_epochs > self.epochs:
+            raise wrong_keys([(("grace_epochs",), f"must be at most epochs ({self.epochs}) (got {self.grace_epochs})")])
+        return self
+
+
+class EvaluateStage(Section):
+    """AUC with interval and the rest of the figures on test sets, thresholds from the validation patients."""
+
+    datasets: Annotated[tuple[str, ...] | None, AsTuple] = None
+    """Test sets by dataset name; null takes the internal test split and every external set."""
+    level: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    num_resamples: Annotated[int, Field(ge=100)] = 2000
+    batch_size: PositiveInt = 64

@@ -1,0 +1,68 @@
+"""What a training step gets, and a set of images held in memory."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+UNLABELLED = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Images uint8 [B, 3, S, S], their rows in the manifest int64 [B], their grades int64 [B] (-1: unlabelled)."""
+
+    image: Tensor
+    row: Tensor
+    grade: Tensor
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch on another device."""
+        moved = (tensor.to(device, non_blocking=True) for tensor in (self.image, self.row, self.grade))
+        return Batch(*moved)
+
+    def joined(self, other: "Batch") -> "Batch":
+        """Both batches as one, this one's images first."""
+        return Batch(
+            torch.cat([self.image, other.image]),
+            torch.cat([self.row, other.row]),
+            torch.cat([self.grade, other.grade]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Images in memory: uint8 [N, 3, S, S], rows int64 [N], grades int64 [N]; often a view of shared memory."""
+
+    image: NDArray[np.uint8]
+    row: NDArray[np.int64]
+    grade: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        """The number of images."""
+        return len(self.row)
+
+    def take(self, places: NDArray[np.integer]) -> Batch:
+        """A copy of the images at some places as a batch."""
+        return Batch(
+            torch.from_numpy(np.ascontiguousarray(self.image[places])),
+            torch.from_numpy(self.row[places]),
+            torch.from_numpy(self.grade[places]),
+        )
+
+    def share(self, rank: int, world_size: int) -> "Pool":
+        """Every ``world_size``-th image from ``rank`` on: the workers' shares are disjoint and lose none."""
+        return Pool(self.image[rank::world_size], self.row[rank::world_size], self.grade[rank::world_size])
+
+    def batches(self, batch_size: int) -> Iterator[Batch]:
+        """All images in their order, the last batch as small as it comes."""
+        for start in range(0, len(self), batch_size):
+            yield self.take(np.arange(start, min(start + batch_size, len(self))))
+
+
+def empty_pool(side_px: int) -> Pool:
+    """A pool of no images."""
+    return Pool(np.empty((0, 3, side_px, side_px), np.uint8), np.empty(0, np.int64), np.empty(0, np.int64))

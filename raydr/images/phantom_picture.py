@@ -1,0 +1,48 @@
+"""One phantom: the order in which an eye is drawn and photographed."""
+
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raydr.images.phantom_camera import CAMERAS, lay_plate, photograph
+from raydr.images.phantom_eye import draw_eye, draw_patient, paint_retina
+from raydr.images.phantom_lesions import paint_deep_lesions, paint_shallow_lesions, scatter_lesions
+from raydr.images.phantom_vessels import grow_vessels, paint_vessels
+
+CameraName = Literal["a", "b"]
+EyeName = Literal["left", "right"]
+# What has a stream of random numbers of its own, so that a change of one leaves the others as they are.
+_STREAMS: Final = ("patient", "anatomy", "lesions", "photograph")
+
+
+def draw_phantom(
+    *, patient_seed: int, eye: EyeName, grade: int, side_px: int = 384, camera: CameraName = "a"
+) -> NDArray[np.uint8]:
+    """A made-up fundus photograph, RGB [height, width, 3], of an eye of a grade (0 to 4).
+
+    The same arguments give the same picture. Grade, camera and size change neither the patient nor the eye's anatomy:
+    a picture of grade 2 is that of grade 0 with lesions.
+
+    Args:
+        patient_seed: The patient: 0 or more.
+        eye: ``left`` has its optic disc on the left of the picture.
+        grade: See ``scatter_lesions``.
+        side_px: The picture's width; camera a's pictures are square, camera b's 3/4 as high.
+        camera: ``a`` is warm and shows the whole field of view; ``b`` is paler, sharpened, and cuts top and bottom off.
+
+    Raises:
+        ValueError: ``grade`` is not 0 to 4.
+    """
+    make, is_left = CAMERAS[camera], eye == "left"
+    of_patient, of_anatomy, of_lesions, of_photograph = (
+        np.random.default_rng([patient_seed, index, int(is_left) if index else 0]) for index in range(len(_STREAMS))
+    )
+    plate = lay_plate(of_photograph, make, side_px=side_px, is_left=is_left)
+    the_eye = draw_eye(of_anatomy, draw_patient(of_patient))
+    lesions = scatter_lesions(of_lesions, the_eye, grade)
+    retina = paint_retina(of_anatomy, plate, the_eye)
+    retina = paint_deep_lesions(of_lesions, plate, lesions, retina)
+    retina = paint_vessels(plate, grow_vessels(of_anatomy, the_eye), retina)
+    retina = paint_shallow_lesions(of_lesions, plate, lesions, retina)
+    return photograph(of_photograph, plate, make, retina)

@@ -1,0 +1,79 @@
+"""A photograph's bytes to a network's square input: one way for training pictures and for new ones."""
+
+from dataclasses import dataclass
+from math import ceil
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from raydr.images.enhance import Enhancement, enhance
+from raydr.images.fundus import crop_retinal_disc, find_retinal_disc, pad_to_square
+from raydr.images.jpeg import decode
+
+# Of the canvas's side. A camera's disc spans at least about 5/6 of its picture's shorter side, more where it is cut,
+# so this many pixels seldom leave the disc short of the canvas; where they do, the picture is decoded again.
+_DISC_MARGIN: Final = 1.2
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocess:
+    """How a photograph becomes a square input; stored with a model, so that new photographs take the same way."""
+
+    side_px: int
+    """Side of the input."""
+    crop: bool = True
+    """Crop the square around the retinal disc, else pad the whole picture to a square."""
+    enhance: Enhancement = "none"
+    max_megapixels: float = 200.0
+    """Larger pictures are refused unread."""
+    through_px: int | None = None
+    """Side of the canvas where it is not ``side_px``: that of the shards which the training pictures came through."""
+
+    def __post_init__(self) -> None:
+        for name, side in (("side_px", self.side_px), ("through_px", self.through_px)):
+            if side is not None and side < 1:
+                raise ValueError(f"{name} must be at least 1, got {side}")
+
+    @property
+    def canvas_px(self) -> int:
+        """Side of the canvas."""
+        return self.side_px if self.through_px is None else self.through_px
+
+    def canvas(self, data: bytes) -> NDArray[np.uint8]:
+        """The retina of a picture file, enhanced, as [canvas_px, canvas_px, 3].
+
+        Raises:
+            UnreadableImageError: The only error that a file's content can cause.
+        """
+        return enhance(self._square(data), self.enhance)
+
+    def finish(self, canvas: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """A canvas resized to [side_px, side_px, 3]; the canvas itself where it has that size."""
+        side = self.side_px
+        if canvas.shape[:2] == (side, side):
+            return canvas
+        interpolation = cv2.INTER_AREA if len(canvas) > side else cv2.INTER_CUBIC
+        return np.asarray(cv2.resize(canvas, (side, side), interpolation=interpolation), dtype=np.uint8)
+
+    def __call__(self, data: bytes) -> NDArray[np.uint8]:
+        """The network's input [side_px, side_px, 3] from a picture file; raises what ``canvas`` raises."""
+        return self.finish(self.canvas(data))
+
+    def _square(self, data: bytes) -> NDArray[np.uint8]:
+        side = self.canvas_px
+        if not self.crop:
+            return pad_to_square(self._decoded(data, side), side_px=side)
+        needed = ceil(_DISC_MARGIN * side)
+        image = self._decoded(data, needed)
+        disc = find_retinal_disc(image)
+        # A picture with fewer than the pixels asked for was decoded at its own size already.
+        if 2 * disc.radius_px < side and min(image.shape[:2]) >= needed:
+            finer = ceil(min(image.shape[:2]) * side / (2 * disc.radius_px))
+            image = self._decoded(data, finer)
+            disc = find_retinal_disc(image)
+        return crop_retinal_disc(image, disc, side_px=side)
+
+    def _decoded(self, data: bytes, min_side_px: int) -> NDArray[np.uint8]:
+        return decode(data, min_side_px=min_side_px, max_megapixels=self.max_megapixels)

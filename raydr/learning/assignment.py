@@ -1,0 +1,50 @@
+"""What a learning worker is told beside its settings and its images."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from raydr.config.learning import OptimSettings
+from raydr.engine.context import Context
+from raydr.engine.fit import FitPlan
+from raydr.images.preprocess import Preprocess
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """Where the model goes and what it is made from."""
+
+    preprocess: Preprocess
+    model_folder: str | None
+    """Where rank 0 writes the finished model; None for a trial, of which only the metrics are wanted."""
+    seed: int
+    settings_digest: str
+    provenance: Mapping[str, str] = field(default_factory=dict)
+
+    def plan(self, optim: OptimSettings, *, keep_best: str | None) -> FitPlan:
+        """The training plan of these settings."""
+        return FitPlan(
+            epochs=optim.epochs,
+            warmup_fraction=optim.warmup_fraction,
+            gradient_clip=optim.gradient_clip,
+            precision=optim.precision,
+            seed=self.seed,
+            settings_digest=self.settings_digest,
+            keep_best=keep_best,
+        )
+
+
+def distributed(network: nn.Module, context: Context) -> nn.Module:
+    """The network as its step calls it: gradients averaged over the workers where there are several."""
+    if context.world_size == 1:
+        return network
+    devices = [context.device] if context.device.type == "cuda" else None
+    return DistributedDataParallel(network, device_ids=devices)
+
+
+def seed_weights(seed: int) -> None:
+    """Seed the initial weights: the same on every worker and in every attempt."""
+    torch.manual_seed(seed)

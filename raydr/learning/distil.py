@@ -1,0 +1,67 @@
+"""The student: a classifier that learns from a teacher's cached outputs and from the budget's labels."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from raydr.build import build_classifier, build_distil_step, build_optimizer
+from raydr.config.stages import DistillStage
+from raydr.engine.batch import Pool
+from raydr.engine.context import Context
+from raydr.engine.fit import Training, fit
+from raydr.engine.package import NUM_OUTPUTS, Head
+from raydr.engine.sources import BatchSource, WithLabelled
+from raydr.engine.state import Progress
+from raydr.images.augment import augmentation
+from raydr.learning.assignment import Assignment, distributed, seed_weights
+from raydr.learning.validation import VALIDATION_AUC, finish_classifier, validation_auc
+from raydr.losses.classification import balanced_weights
+
+
+@dataclass(frozen=True, slots=True)
+class DistilImages:
+    """All training images as batches, the labelled ones and the validation patients' as a whole."""
+
+    train: BatchSource
+    labelled: Pool
+    validation: Pool
+
+
+@dataclass(frozen=True, slots=True)
+class Teaching:
+    """The teacher's outputs [rows of the manifest, outputs] (NaN where it has none) and what its head is."""
+
+    logits: NDArray[np.float32]
+    head: Head
+
+
+def distil(
+    settings: DistillStage, images: DistilImages, teaching: Teaching, assignment: Assignment, context: Context
+) -> Progress:
+    """Train the student; rank 0 writes the epoch that the settings keep."""
+    seed_weights(assignment.seed)
+    network = build_classifier(settings.model, teaching.head).to(context.device)
+    weights = (
+        balanced_weights(images.labelled.grade, NUM_OUTPUTS[teaching.head]).to(context.device)
+        if settings.class_balance
+        else None
+    )
+    step = build_distil_step(
+        settings.distillation,
+        distributed(network, context),
+        augmentation(settings.augment),
+        teacher_logits=torch.from_numpy(np.array(teaching.logits)).to(context.device),
+        class_weights=weights,
+    )
+    source: BatchSource = images.train
+    if settings.distillation.label_weight and len(images.labelled):
+        num_labelled = max(1, round(settings.optim.batch_size * settings.labelled_fraction / context.world_size))
+        source = WithLabelled(source, images.labelled, num_labelled, seed=assignment.seed, rank=context.rank)
+    training = Training(network, build_optimizer(settings.optim, network), step, source)
+    keep_best = VALIDATION_AUC if settings.keep == "best" and len(images.validation) else None
+    plan = assignment.plan(settings.optim, keep_best=keep_best)
+    progress = fit(training, plan, context, validation_auc(network, images.validation, context))
+    finish_classifier(network, settings.model, teaching.head, images.validation, assignment, context)
+    return progress

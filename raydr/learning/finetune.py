@@ -1,0 +1,48 @@
+"""The teacher: a supervised classifier on the budget's labels."""
+
+from dataclasses import dataclass
+
+from raydr.build import build_classifier, build_optimizer
+from raydr.config.stages import FinetuneStage
+from raydr.engine.batch import Pool
+from raydr.engine.context import Context
+from raydr.engine.fit import Training, fit
+from raydr.engine.package import NUM_OUTPUTS
+from raydr.engine.sources import BatchSource
+from raydr.engine.state import Progress
+from raydr.engine.steps import ClassifyStep
+from raydr.images.augment import augmentation
+from raydr.learning.assignment import Assignment, distributed, seed_weights
+from raydr.learning.validation import VALIDATION_AUC, finish_classifier, validation_auc
+from raydr.losses.classification import balanced_weights
+
+
+@dataclass(frozen=True, slots=True)
+class FinetuneImages:
+    """The labelled images to learn from, as batches and as a whole, and the validation patients' images."""
+
+    train: BatchSource
+    labelled: Pool
+    validation: Pool
+
+
+def finetune(settings: FinetuneStage, images: FinetuneImages, assignment: Assignment, context: Context) -> Progress:
+    """Train the teacher; rank 0 writes the epoch that the settings keep."""
+    seed_weights(assignment.seed)
+    network = build_classifier(settings.model, settings.head.kind).to(context.device)
+    weights = (
+        balanced_weights(images.labelled.grade, NUM_OUTPUTS[settings.head.kind]).to(context.device)
+        if settings.class_balance
+        else None
+    )
+    training = Training(
+        network=network,
+        optimizer=build_optimizer(settings.optim, network),
+        step=ClassifyStep(distributed(network, context), augmentation(settings.augment), weights),
+        source=images.train,
+    )
+    keep_best = VALIDATION_AUC if settings.keep == "best" and len(images.validation) else None
+    plan = assignment.plan(settings.optim, keep_best=keep_best)
+    progress = fit(training, plan, context, validation_auc(network, images.validation, context))
+    finish_classifier(network, settings.model, settings.head.kind, images.validation, assignment, context)
+    return progress

@@ -1,0 +1,65 @@
+"""Self-supervised pretraining of a backbone."""
+
+from dataclasses import dataclass
+
+from raydr.build import build_contrastive, build_optimizer, build_simclr_step
+from raydr.config.stages import PretrainStage
+from raydr.engine.batch import Pool
+from raydr.engine.context import Context
+from raydr.engine.fit import Training, fit
+from raydr.engine.package import ModelDescription, save_model
+from raydr.engine.score import score_everywhere
+from raydr.engine.sources import BatchSource
+from raydr.engine.state import Progress
+from raydr.images.augment import augmentation
+from raydr.learning.assignment import Assignment, distributed, seed_weights
+from raydr.metrics.neighbours import effective_rank, knn_scores
+from raydr.metrics.roc import auc
+
+
+@dataclass(frozen=True, slots=True)
+class PretrainImages:
+    """What pretraining looks at: the stream it learns from, and labelled images for the check on its features."""
+
+    train: BatchSource
+    bank: Pool
+    """The budget's labelled images, whose neighbours vote."""
+    queries: Pool
+    """The validation patients' images."""
+
+
+def pretrain(settings: PretrainStage, images: PretrainImages, assignment: Assignment, context: Context) -> Progress:
+    """Pretrain, checking the features by kNN on the validation patients as it goes; rank 0 writes the backbone."""
+    seed_weights(assignment.seed)
+    network = build_contrastive(settings.model, settings.method).to(context.device)
+    project = distributed(network, context)
+
+    def validate(epoch: int) -> dict[str, float]:
+        is_due = (epoch + 1) % settings.probe.every_epochs == 0 or epoch + 1 == settings.optim.epochs
+        if not is_due or not len(images.bank) or not len(images.queries):
+            return {}
+        bank, queries = (
+            score_everywhere(
+                network.backbone, pool, rank=context.rank, world_size=context.world_size, device=context.device
+            )
+            for pool in (images.bank, images.queries)
+        )
+        votes = knn_scores(bank, images.bank.grade >= 2, queries, num_neighbours=settings.probe.num_neighbours)
+        return {"knn_auc": auc(images.queries.grade >= 2, votes), "effective_rank": effective_rank(queries)}
+
+    training = Training(
+        network=network,
+        optimizer=build_optimizer(settings.optim, network),
+        step=build_simclr_step(settings.method, project, augmentation(settings.augment), context),
+        source=images.train,
+    )
+    progress = fit(training, assignment.plan(settings.optim, keep_best=None), context, validate)
+    if context.rank == 0 and assignment.model_folder is not None:
+        description = ModelDescription(
+            backbone=settings.model.backbone,
+            head=None,
+            preprocess=assignment.preprocess,
+            provenance=dict(assignment.provenance),
+        )
+        save_model(assignment.model_folder, network, description)
+    return progress

@@ -1,0 +1,61 @@
+"""The validation patients' part in a classifier's training: every epoch's AUC and, at the end, the thresholds."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from raydr.config.learning import ModelSettings
+from raydr.engine.batch import Pool
+from raydr.engine.context import Context
+from raydr.engine.fit import Validate
+from raydr.engine.package import Head, ModelDescription, save_model
+from raydr.engine.score import score_everywhere
+from raydr.learning.assignment import Assignment
+from raydr.metrics.operating import choose_operating_points
+from raydr.metrics.roc import auc
+from raydr.models.classifier import Classifier, referable_probability
+
+VALIDATION_AUC = "val_auc"
+
+
+def validation_auc(network: Classifier, validation: Pool, context: Context) -> Validate:
+    """A function that scores the validation patients after an epoch, over the whole set whatever the workers."""
+
+    def validate(_epoch: int) -> dict[str, float]:
+        if not len(validation):
+            return {}
+        return {VALIDATION_AUC: auc(validation.grade >= 2, _probability(network, validation, context))}
+
+    return validate
+
+
+def finish_classifier(
+    network: Classifier,
+    model: ModelSettings,
+    head: Head,
+    validation: Pool,
+    assignment: Assignment,
+    context: Context,
+) -> None:
+    """Choose the operating points on the validation patients and, on rank 0, write the model folder."""
+    if assignment.model_folder is None:
+        return
+    thresholds = {}
+    if len(validation):
+        points = choose_operating_points(validation.grade >= 2, _probability(network, validation, context))
+        thresholds = {point.name: point.threshold for point in points if np.isfinite(point.threshold)}
+    if context.rank == 0:
+        description = ModelDescription(
+            backbone=model.backbone,
+            head=head,
+            preprocess=assignment.preprocess,
+            drop_rate=model.drop_rate,
+            thresholds=thresholds,
+            provenance=dict(assignment.provenance),
+        )
+        save_model(assignment.model_folder, network, description)
+
+
+def _probability(network: Classifier, pool: Pool, context: Context) -> NDArray[np.float64]:
+    logits = score_everywhere(network, pool, rank=context.rank, world_size=context.world_size, device=context.device)
+    return referable_probability(torch.from_numpy(logits)).double().numpy()

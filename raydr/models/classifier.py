@@ -1,0 +1,51 @@
+"""The network that is trained on labels, and what its logits mean."""
+
+from typing import Final, Literal
+
+from torch import Tensor, nn
+
+from raydr.models.backbone import Backbone
+
+_REFERABLE_FROM: Final = 2  # ICDR: moderate non-proliferative retinopathy and worse
+_NUM_GRADES: Final = 5
+
+
+class Classifier(nn.Module):
+    """A backbone with one linear layer on its features: 1 output (referable or not) or 5 (ICDR grades)."""
+
+    def __init__(self, backbone: Backbone, num_outputs: Literal[1, 5], drop_rate: float = 0.0) -> None:
+        super().__init__()
+        if num_outputs not in (1, _NUM_GRADES):
+            raise ValueError(f"num_outputs {num_outputs} must be 1 (referable) or 5 (grades)")
+        self.backbone = backbone
+        self.dropout = nn.Dropout(drop_rate)
+        self.head = nn.Linear(backbone.num_features, num_outputs)
+
+    def features(self, image: Tensor) -> Tensor:
+        """Pooled features [B, F] of images [B, 3, S, S] in [0, 1]: what the head sees, before dropout."""
+        features: Tensor = self.backbone(image)
+        return features
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits [B, 1] or [B, 5] of images [B, 3, S, S] in [0, 1]."""
+        logits: Tensor = self.head(self.dropout(self.features(image)))
+        return logits
+
+
+def referable_probability(logits: Tensor) -> Tensor:
+    """Probability [B] of grade >= 2: the sigmoid of logits [B, 1], or the softmax of [B, 5] summed from grade 2 on."""
+    _check(logits)
+    if logits.shape[1] == 1:
+        return logits[:, 0].float().sigmoid()
+    return logits.float().softmax(dim=1)[:, _REFERABLE_FROM:].sum(dim=1).clamp(max=1.0)  # rounding: 1.0000001
+
+
+def grade_probabilities(logits: Tensor) -> Tensor | None:
+    """Probabilities [B, 5] of the grades; None for logits [B, 1], which know none."""
+    _check(logits)
+    return None if logits.shape[1] == 1 else logits.float().softmax(dim=1)
+
+
+def _check(logits: Tensor) -> None:
+    if logits.ndim != 2 or logits.shape[1] not in (1, _NUM_GRADES):
+        raise ValueError(f"logits {tuple(logits.shape)} must be [B, 1] or [B, 5]")

@@ -1,0 +1,158 @@
+"""A small drawing board for inline SVG: two axes and what is drawn between them.
+
+Colours are left to the page's style sheet through class names, so that one picture serves light and dark; sizes are
+chosen for a picture shown at about its own width of 400 units, so that text stays readable on a phone.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from markupsafe import Markup, escape
+
+Pairs = Iterable[tuple[float, float]]
+_MARGIN_LEFT, _MARGIN_RIGHT, _MARGIN_TOP, _MARGIN_BOTTOM = 58.0, 10.0, 12.0, 48.0
+_DETAIL = 0.6  # units of the picture; a curve of 50,000 points is drawn no finer than this
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """The range that an axis shows, with its tick values and how they are written."""
+
+    low: float
+    high: float
+    label: str
+    ticks: tuple[float, ...]
+    is_log: bool = False
+    write: Callable[[float], str] = "{:g}".format
+
+    def part(self, value: float) -> float:
+        """How far along the axis a value lies, from 0 to 1."""
+        low, high = self.low, self.high
+        if self.is_log:
+            low, high, value = math.log(low), math.log(high), math.log(value)
+        return (value - low) / (high - low)
+
+
+def share_axis(label: str) -> Axis:
+    """An axis from 0 to 1."""
+    return Axis(0, 1, label, (0, 0.2, 0.4, 0.6, 0.8, 1), write=lambda value: f"{value:.1f}")
+
+
+def nice_axis(values: Sequence[float], label: str, *, is_log: bool = False, smallest_step: float = 0) -> Axis:
+    """An axis with about five round tick values that holds all of ``values``."""
+    low, high = min(values), max(values)
+    if is_log:
+        first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+        if last - first < 2:  # one decade or less: 1, 2 and 5 of each
+            ticks = tuple(10.0**power * step for power in range(first, last + 1) for step in (1, 2, 5))
+        else:
+            ticks = tuple(10.0**power for power in range(first, last + 1))
+        pad = (high / low) ** 0.06
+        low, high = low / pad, high * pad
+        return Axis(low, high, label, tuple(tick for tick in ticks if low <= tick <= high), is_log=True)
+    if high - low < 1e-12 * max(1.0, abs(high)):
+        low, high = low - 0.5, high + 0.5
+    rough = max(smallest_step, (high - low) / 5)
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = power * next(factor for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * 0.999)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    ticks = tuple(round(place * step, 12) for place in range(first, last + 1))
+    return Axis(ticks[0], ticks[-1], label, ticks)
+
+
+@dataclass(slots=True)
+class Plot:
+    """A picture that grows by what is drawn on it; `svg` is its markup. ``label`` is for those who cannot see it."""
+
+    x: Axis
+    y: Axis
+    label: str
+    width: float = 400
+    height: float = 370
+    _parts: list[Markup] = field(default_factory=list)
+
+    def place(self, x: float, y: float) -> tuple[float, float]:
+        """Where a pair of values lies in the picture."""
+        across = self.width - _MARGIN_LEFT - _MARGIN_RIGHT
+        down = self.height - _MARGIN_TOP - _MARGIN_BOTTOM
+        return _MARGIN_LEFT + across * self.x.part(x), _MARGIN_TOP + down * (1 - self.y.part(y))
+
+    def line(self, points: Pairs, style: str) -> None:
+        """A line through the points."""
+        self._parts.append(Markup('<path class="{}" d="{}"/>').format(style, self._path(points)))
+
+    def area(self, low: Pairs, high: Pairs, style: str) -> None:
+        """The area between two curves with the same x values."""
+        outline = [*low, *reversed(list(high))]
+        self._parts.append(Markup('<path class="{}" d="{}Z"/>').format(style, self._path(outline)))
+
+    def dot(self, x: float, y: float, style: str, *, title: str = "", radius: float = 4) -> None:
+        """A dot whose title shows on hover."""
+        left, top = self.place(x, y)
+        note = Markup("<title>{}</title>").format(title) if title else Markup("")
+        self._parts.append(
+            Markup('<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="{:g}">{}</circle>').format(
+                style, left, top, radius, note
+            )
+        )
+
+    def segment(self, start: tuple[float, float], end: tuple[float, float], style: str) -> None:
+        """A straight line between two pairs of values."""
+        (left, top), (right, bottom) = self.place(*start), self.place(*end)
+        self._parts.append(
+            Markup('<line class="{}" x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}"/>').format(
+                style, left, top, right, bottom
+            )
+        )
+
+    def text(self, x: float, y: float, words: str, style: str, *, shift: tuple[float, float] = (0, 0)) -> None:
+        """Words at a pair of values, moved by ``shift`` units right and down."""
+        left, top = self.place(x, y)
+        self._parts.append(_text(left + shift[0], top + shift[1], words, style))
+
+    def svg(self) -> Markup:
+        """The picture, without any reference to something outside it."""
+        return Markup('<svg viewBox="0 0 {:g} {:g}" role="img" aria-label="{}">{}{}</svg>').format(
+            self.width, self.height, self.label, self._axes(), Markup("").join(self._parts)
+        )
+
+    def _axes(self) -> Markup:
+        parts = []
+        bottom, left = self.height - _MARGIN_BOTTOM, _MARGIN_LEFT
+        for tick in self.x.ticks:
+            across = self.place(tick, self.y.high)[0]
+            parts.append(_grid_line(across, _MARGIN_TOP, across, bottom))
+            parts.append(_text(across, bottom + 17, self.x.write(tick), "tick middle"))
+        for tick in self.y.ticks:
+            top = self.place(self.x.low, tick)[1]
+            parts.append(_grid_line(left, top, self.width - _MARGIN_RIGHT, top))
+            parts.append(_text(left - 8, top + 4, self.y.write(tick), "tick end"))
+        parts.append(_text((left + self.width - _MARGIN_RIGHT) / 2, self.height - 6, self.x.label, "axis middle"))
+        turned = Markup('<text class="axis middle" transform="translate(12 {:.1f}) rotate(-90)">{}</text>')
+        parts.append(turned.format((_MARGIN_TOP + bottom) / 2, self.y.label))
+        return Markup("").join(parts)
+
+    def _path(self, points: Pairs) -> str:
+        placed = [self.place(x, y) for x, y in points]
+        kept = placed[:1]
+        for before, point, after in zip(placed, placed[1:], placed[2:], strict=False):
+            if not _on_one_line(before, point, after) and math.dist(kept[-1], point) >= _DETAIL:
+                kept.append(point)
+        kept.extend(placed[1:][-1:])
+        return "M" + "L".join(f"{left:.1f} {top:.1f}" for left, top in kept)
+
+
+def _on_one_line(before: tuple[float, float], point: tuple[float, float], after: tuple[float, float]) -> bool:
+    across = (point[0] - before[0]) * (after[1] - before[1]) - (point[1] - before[1]) * (after[0] - before[0])
+    return abs(across) < 1e-9
+
+
+def _text(left: float, top: float, words: str, style: str) -> Markup:
+    return Markup('<text class="{}" x="{:.1f}" y="{:.1f}">{}</text>').format(style, left, top, escape(words))
+
+
+def _grid_line(left: float, top: float, right: float, bottom: float) -> Markup:
+    return Markup('<line class="grid" x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}"/>').format(
+        left, top, right, bottom
+    )

@@ -1,0 +1,89 @@
+"""What a report holds, and the one HTML file that it becomes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from raydr import storage
+from raydr.metrics.evaluation import DatasetEvaluation
+from raydr.reporting import figures, search_figures, wording
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One line of the run: a stage, how long it took, and the figure that tells how it went."""
+
+    name: str
+    seconds: float
+    figure: str = ""
+    is_up_to_date: bool = False
+    """It was not run again, since neither its inputs nor its settings had changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One trial of the search; ``validation_auc`` is None where it never reported."""
+
+    number: int
+    settings: Mapping[str, Any]
+    validation_auc: float | None
+    num_epochs: int
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredPicture:
+    """A photograph that the model got wrong, to look at."""
+
+    image_id: str
+    dataset: str
+    thumbnail: bytes
+    """JPEG."""
+    probability: float
+    grade: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A run as its readers see it; every part but the first three may be missing."""
+
+    title: str
+    created: datetime
+    models: Mapping[str, Sequence[DatasetEvaluation]]
+    """The model that the report is about first; its data sets give the order, the internal one first."""
+    stages: Sequence[Stage] = ()
+    trials: Sequence[Trial] = ()
+    curves: Mapping[str, Sequence[Mapping[str, float]]] = field(default_factory=dict)
+    """Per stage one mapping an epoch, from ``epoch`` and each metric's name to its value."""
+    data: Sequence[Mapping[str, int | str]] = ()
+    """As `raydr.data.manifest.summary`: dataset, split, images, patients, grade_0 to grade_4."""
+    budget: str = ""
+    """How many labels were used, in words."""
+    audit: Sequence[str] = ()
+    """What the leak audit found, one line a finding."""
+    settings: str = ""
+    """TOML."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    digests: Mapping[str, str] = field(default_factory=dict)
+    worst_errors: Sequence[ScoredPicture] = ()
+
+
+def render_report(report: Report) -> str:
+    """The report as one HTML page that loads nothing: style, pictures and figures are inside."""
+    environment = Environment(
+        loader=PackageLoader("raydr", "reporting"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    template = environment.get_template("report.html.jinja")
+    return template.render(report=report, figures=figures, search=search_figures, wording=wording)
+
+
+def write_report(uri: str, report: Report) -> None:
+    """Write the report to ``uri``, whole or not at all."""
+    storage.write_bytes(uri, render_report(report).encode())

@@ -1,0 +1,130 @@
+"""How the report puts figures into words."""
+
+import base64
+import math
+from collections.abc import Sequence
+
+from raydr.metrics.bootstrap import AucInterval
+from raydr.metrics.evaluation import DatasetEvaluation
+from raydr.metrics.operating import Proportion
+
+GRADE_NAMES = ("none", "mild", "moderate", "severe", "proliferative")
+
+_POINT_NAMES = {
+    "sensitivity_at_specificity_0.98": "Specificity 0.98",
+    "specificity_at_sensitivity_0.97": "Sensitivity 0.97",
+    "specificity_at_sensitivity_0.90": "Sensitivity 0.90",
+    "youden": "Youden",
+}
+
+_SHORT_WORDS = {"auc": "AUC", "knn": "kNN", "val": "validation", "lr": "learning rate"}
+
+
+def is_defined(value: float | None) -> bool:
+    """Whether a figure exists: neither None nor NaN."""
+    return value is not None and math.isfinite(value)
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A figure to some digits; a dash where it is not defined."""
+    return f"{value:.{digits}f}" if value is not None and math.isfinite(value) else "–"
+
+
+def interval(figure: AucInterval | Proportion) -> str:
+    """The bounds of a figure in brackets; nothing where they are not defined."""
+    return f"[{figure.low:.3f}, {figure.high:.3f}]" if math.isfinite(figure.low) else ""
+
+
+def why_not_defined(auc: AucInterval) -> str:
+    """Why a data set has no AUC, in words."""
+    if not auc.num_images:
+        return "no image has both a grade and a score"
+    kind = "referable" if auc.num_positive else "non-referable"
+    return f"all {counted(auc.num_images, 'image')} are {kind}, and an AUC compares two classes"
+
+
+def sentence(words: str) -> str:
+    """Words with a capital first letter and a full stop."""
+    return f"{words[:1].upper()}{words[1:]}."
+
+
+def count(value: int) -> str:
+    """A count with its thousands set apart by a thin space that does not break."""
+    return f"{value:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def counted(value: int, word: str) -> str:
+    """A count with its word, in the plural where it is not one."""
+    return f"{count(value)} {word}{'' if value == 1 else 's'}"
+
+
+def composition(evaluation: DatasetEvaluation) -> str:
+    """What the figures of a data set were computed on."""
+    auc = evaluation.auc
+    images, patients = counted(auc.num_images, "image"), counted(auc.num_patients, "patient")
+    return f"{images} of {patients}, {count(auc.num_positive)} referable"
+
+
+def left_out(evaluation: DatasetEvaluation) -> str:
+    """Which images of a data set are not in its figures, or nothing."""
+    parts = []
+    if evaluation.num_ungraded:
+        parts.append(f"{count(evaluation.num_ungraded)} without a grade")
+    if evaluation.num_unscored:
+        parts.append(f"{count(evaluation.num_unscored)} without a score (unreadable)")
+    return f"Left out: {' and '.join(parts)}, of {counted(evaluation.num_images, 'image')}." if parts else ""
+
+
+def point_name(name: str) -> str:
+    """An operating point as people call it."""
+    return _POINT_NAMES.get(name, name.replace("_", " "))
+
+
+def point_letter(place: int) -> str:
+    """The letter that stands for an operating point in figure and table."""
+    return chr(ord("A") + place % 26)
+
+
+def why_no_kappa(evaluation: DatasetEvaluation) -> str:
+    """Why the five-grade agreement is not given, in words."""
+    if evaluation.confusion is None:
+        return "not computed: the model answers referable or not, without the five grades"
+    missing = [str(grade) for grade, row in enumerate(evaluation.confusion) if not row.sum()]
+    return f"not computed: no image of grade {', '.join(missing)} in this set"
+
+
+def duration(seconds: float) -> str:
+    """A duration in the unit that fits it."""
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def setting(value: object) -> str:
+    """A setting's value, floats to three digits."""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def metric(name: str) -> str:
+    """A metric's or a setting's name as words."""
+    words = name.replace("_", " ").replace("/", " ").split()
+    return " ".join(_SHORT_WORDS.get(word, word) for word in words)
+
+
+def data_uri(jpeg: bytes) -> str:
+    """A JPEG as an address that holds it."""
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
+
+
+def verdict(probability: float, grade: int) -> str:
+    """What went wrong with a picture."""
+    said = f"scored {probability:.3f}"
+    return f"grade {grade}, {said}" if grade >= 0 else f"ungraded, {said}"
+
+
+def matching(evaluations: Sequence[DatasetEvaluation], name: str) -> DatasetEvaluation | None:
+    """A model's evaluation on the data set of that name, if it has one."""
+    return next((entry for entry in evaluations if entry.name == name), None)

@@ -1,0 +1,1 @@
+"""Ray Tune: many students in parallel, the weak ones stopped early."""

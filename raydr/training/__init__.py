@@ -1,0 +1,1 @@
+"""Ray Train: the engine's loops on any number of workers."""

@@ -1,0 +1,91 @@
+"""What runs in every Ray Train worker: its share of the data and its context into a learning loop."""
+
+import dataclasses
+from typing import Any, Literal
+
+import ray.train
+from pydantic import TypeAdapter
+
+from raydr.config.stages import DistillStage, FinetuneStage, PretrainStage
+from raydr.data.streams import collect_pool
+from raydr.engine.batch import Pool, empty_pool
+from raydr.engine.package import Head
+from raydr.engine.sources import BatchSource, ShuffledPool, local_batch_size
+from raydr.learning.assignment import Assignment
+from raydr.learning.distil import DistilImages, Teaching, distil
+from raydr.learning.finetune import FinetuneImages, finetune
+from raydr.learning.pretrain import PretrainImages, pretrain
+from raydr.training.context import RayContext
+from raydr.training.streams import StreamedBatches, use_threads
+from raydr.training.teacher import read_teacher_logits
+
+STREAM, LABELLED, VALIDATION = "stream", "labelled", "validation"
+"""Names of the datasets: the stream is split over the workers, the others come to each of them whole."""
+
+
+Loop = Literal["pretrain", "finetune", "distil"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Work:
+    """A worker's orders as plain values, so that they can cross to another process as JSON."""
+
+    loop: Loop
+    settings: dict[str, Any]
+    assignment: Assignment
+    num_streamed: int
+    """Images in the stream, over all workers; 0 where there is no stream."""
+    whole: tuple[str, ...] = ()
+    """Which of the other datasets there are."""
+    threads: int | None = None
+    teacher_logits: str | None = None
+    head: Head | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values only."""
+        return dataclasses.asdict(self)
+
+
+def work(orders: dict[str, Any]) -> None:
+    """The loop of one Ray Train worker."""
+    order = TypeAdapter(Work).validate_python(orders)
+    use_threads(order.threads)
+    context, assignment = RayContext(), order.assignment
+    side_px = assignment.preprocess.side_px
+    labelled, validation = (
+        collect_pool(ray.train.get_dataset_shard(name), side_px=side_px) if name in order.whole else empty_pool(side_px)
+        for name in (LABELLED, VALIDATION)
+    )
+
+    def streamed(batch_size: int) -> BatchSource:
+        return StreamedBatches(
+            ray.train.get_dataset_shard(STREAM),
+            num_images=order.num_streamed,
+            side_px=side_px,
+            batch_size=local_batch_size(order.num_streamed, batch_size, context.world_size),
+            world_size=context.world_size,
+            seed=assignment.seed,
+        )
+
+    match order.loop:
+        case "pretrain":
+            stage = PretrainStage.model_validate(order.settings)
+            source = streamed(stage.optim.batch_size)
+            pretrain(stage, PretrainImages(source, labelled, validation), assignment, context)
+        case "finetune":
+            tuned = FinetuneStage.model_validate(order.settings)
+            pool_source = _shuffled(labelled, tuned.optim.batch_size, assignment.seed, context)
+            finetune(tuned, FinetuneImages(pool_source, labelled, validation), assignment, context)
+        case "distil":
+            taught = DistillStage.model_validate(order.settings)
+            if order.teacher_logits is None or order.head is None:
+                raise ValueError("distillation needs the teacher's logits and head")
+            teaching = Teaching(read_teacher_logits(order.teacher_logits), order.head)
+            images = DistilImages(streamed(taught.optim.batch_size), labelled, validation)
+            distil(taught, images, teaching, assignment, context)
+
+
+def _shuffled(pool: Pool, batch_size: int, seed: int, context: RayContext) -> ShuffledPool:
+    """Few labels fit every worker's memory, so each draws its part of one global order."""
+    size = local_batch_size(len(pool), batch_size, context.world_size)
+    return ShuffledPool(pool, size, seed=seed, rank=context.rank, world_size=context.world_size)

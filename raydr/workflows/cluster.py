@@ -1,0 +1,73 @@
+"""The Ray cluster a job runs on: the one it was told of, or one of its own."""
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+from contextvars import ContextVar
+
+import ray
+import ray.data
+
+from raydr.config.site import ClusterSettings
+from raydr.workflows.console import say
+
+_is_held: ContextVar[bool] = ContextVar("is_held", default=False)
+
+
+@contextlib.contextmanager
+def held() -> Iterator[None]:
+    """Keep the cluster that the first `connected` inside opens, if any does, until this context closes."""
+    was_open, token = ray.is_initialized(), _is_held.set(True)
+    try:
+        yield
+    finally:
+        _is_held.reset(token)
+        if ray.is_initialized() and not was_open:
+            ray.shutdown()
+
+
+@contextlib.contextmanager
+def connected(settings: ClusterSettings) -> Iterator[None]:
+    """A connection to the cluster while the context is open; an open one is used as it is."""
+    if ray.is_initialized():
+        yield
+        return
+    address = settings.address or os.environ.get("RAY_ADDRESS")
+    _quiet()
+    if address:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
+        say(f"cluster: joined {address}: {_room()}")
+    else:
+        ray.init(
+            address="local",
+            num_cpus=settings.local_cpus,
+            object_store_memory=settings.object_store_mib * 2**20 if settings.object_store_mib else None,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.WARNING,
+        )
+        say(f"cluster: started on this machine: {_room()}")
+    try:
+        yield
+    finally:
+        if not _is_held.get():
+            ray.shutdown()
+
+
+def _room() -> str:
+    have = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    gpus = f", {have['GPU']:g} GPUs" if have.get("GPU") else ""
+    return f"{have.get('CPU', 0):g} CPUs{gpus}, object store {have.get('object_store_memory', 0) / 2**30:.1f} GiB"
+
+
+def _quiet() -> None:
+    """Keep Ray's own progress bars and announcements out of a log that people read."""
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    for name in ("ray", "ray.data", "ray.train", "ray.tune"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # That there are no progress bars; that a trial has no result file, which none of ours has.
+    for name in ("ray.data._internal.progress", "ray.tune.analysis.experiment_analysis"):
+        logging.getLogger(name).setLevel(logging.ERROR)

@@ -1,0 +1,25 @@
+"""What a person reads while a verb runs: one calm line at a time."""
+
+import sys
+from collections.abc import Mapping
+
+
+def say(text: str) -> None:
+    """Print one line at once, so that the log of a submitted job shows it."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def say_epoch(verb: str, metrics: Mapping[str, float], *, epochs: int) -> None:
+    """One line for an epoch: number, figures, seconds."""
+    shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items() if name not in ("epoch", "seconds"))
+    say(f"  {verb} epoch {int(metrics['epoch']) + 1}/{epochs}  {shown}  {metrics.get('seconds', 0):.1f} s")
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person writes them."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"

@@ -1,0 +1,35 @@
+"""What a stage's settings and inputs are, in a digest: equal digests need no second run."""
+
+import hashlib
+import json
+from typing import Any
+
+from raydr import storage
+from raydr.engine.package import DESCRIPTION
+from raydr.errors import InputError
+
+_SITE = ("out", "cluster", "tracking")  # where and how a stage runs does not change what comes out
+
+
+def digest_of_settings(settings: Any) -> str:
+    """SHA-256 of a settings section, without what belongs to the site."""
+    tree = {key: value for key, value in settings.model_dump(mode="json").items() if key not in _SITE}
+    return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
+
+
+def digest_of_input(uri: str) -> str:
+    """SHA-256 of a file's content, a model folder's description (which holds its weights' digest), or a folder's list.
+
+    Raises:
+        InputError: There is nothing at ``uri``.
+    """
+    if not storage.exists(uri):
+        raise InputError(f"{uri}: does not exist")
+    if not storage.is_folder(uri):
+        return storage.digest_file(uri)
+    description = storage.join(uri, DESCRIPTION)
+    if storage.exists(description):
+        return storage.digest_file(description)
+    prefix = storage.absolute(uri).rstrip("/") + "/"
+    lines = [f"{found.removeprefix(prefix)} {size}" for found, size, _ in storage.list_files(uri)]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()

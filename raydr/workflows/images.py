@@ -1,0 +1,109 @@
+"""The images that a learning stage reads, as datasets: which rows, from where, with what grade."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import ray.data
+from numpy.typing import NDArray
+
+from raydr import storage
+from raydr.config.images import DataSettings
+from raydr.config.site import ClusterSettings
+from raydr.data.manifest import grades_of, read_manifest, rows_of_images, rows_where
+from raydr.data.shards import shard_side
+from raydr.data.streams import cached, collect_pool, stream_originals, stream_shards
+from raydr.engine.batch import UNLABELLED, Pool, empty_pool
+from raydr.errors import InputError
+from raydr.images.preprocess import Preprocess
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Row numbers of a manifest by their part in learning; a grade outside the budget never leaves the driver."""
+
+    manifest: pa.Table
+    train: NDArray[np.int64]
+    labelled: NDArray[np.int64]
+    """Training rows whose grade may be used."""
+    validation: NDArray[np.int64]
+    """Graded rows of the validation patients."""
+
+
+def rows_of(data: DataSettings) -> Rows:
+    """The rows of a manifest that a learning stage uses.
+
+    Raises:
+        InputError: No training images, or a budget with images that are not labelled training images.
+    """
+    manifest = read_manifest(data.manifest)
+    grades, train = grades_of(manifest), rows_where(manifest, split="train")
+    if not len(train):
+        raise InputError(f"{data.manifest}: split: no image is in the train split")
+    labelled = np.empty(0, dtype=np.int64)
+    if data.budget is not None:
+        labelled = np.sort(rows_of_images(manifest, storage.read_table(data.budget)["image_id"].to_pylist()))
+        strangers = np.setdiff1d(labelled, train[grades[train] >= 0])
+        if len(strangers):
+            name = manifest["image_id"][int(strangers[0])].as_py()
+            raise InputError(f"{data.budget}: image_id: {name!r} is no labelled training image of {data.manifest}")
+    validation = rows_where(manifest, split="val")
+    return Rows(manifest, train, labelled, validation[grades[validation] >= 0])
+
+
+def through_px(data: DataSettings) -> int | None:
+    """The side of the shards, None where the original photographs are streamed."""
+    return None if data.shards is None else shard_side(data.shards)
+
+
+def dataset(
+    data: DataSettings,
+    manifest: pa.Table,
+    rows: NDArray[np.int64],
+    *,
+    preprocess: Preprocess,
+    cluster: ClusterSettings,
+    graded: bool,
+) -> ray.data.Dataset:
+    """Decoded images of some rows, lazily; ``graded`` says whether their grades go with them."""
+    grades = grades_of(manifest)[rows] if graded else np.full(len(rows), UNLABELLED)
+    columns: Mapping[str, pa.Array] = {"row": pa.array(rows), "grade": pa.array(grades, pa.int64())}
+    chosen = manifest.take(rows)
+    if data.shards is None:
+        table = pa.table({**columns, "uri": chosen["uri"]})
+        return stream_originals(table, preprocess=preprocess, decode_cpus=cluster.decode_cpus)
+    table = pa.table({**columns, "image_id": chosen["image_id"]})
+    return stream_shards(data.shards, table, preprocess=preprocess, decode_cpus=cluster.decode_cpus)
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """The training images as a dataset, and how many it has."""
+
+    dataset: ray.data.Dataset
+    num_images: int
+
+
+def training_stream(data: DataSettings, rows: Rows, *, preprocess: Preprocess, cluster: ClusterSettings) -> Stream:
+    """All training images without grades, decoded once where they fit the cluster's memory."""
+    lazy = dataset(data, rows.manifest, rows.train, preprocess=preprocess, cluster=cluster, graded=False)
+    held = cached(lazy, num_rows=len(rows.train), side_px=preprocess.side_px)
+    is_cached = isinstance(held, ray.data.dataset.MaterializedDataset)
+    return Stream(held, held.count() if is_cached else len(rows.train))
+
+
+def small_pool(
+    data: DataSettings,
+    manifest: pa.Table,
+    rows: NDArray[np.int64],
+    *,
+    preprocess: Preprocess,
+    cluster: ClusterSettings,
+    graded: bool = True,
+) -> Pool:
+    """A few rows' images in the driver's memory."""
+    if not len(rows):
+        return empty_pool(preprocess.side_px)
+    found = dataset(data, manifest, rows, preprocess=preprocess, cluster=cluster, graded=graded)
+    return collect_pool(found, side_px=preprocess.side_px)

@@ -1,0 +1,118 @@
+"""What the three learning verbs share: rows, datasets, orders, a training on the cluster, its result."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import ray.data
+
+from raydr import storage
+from raydr.config.images import DataSettings
+from raydr.config.jobs import Job
+from raydr.config.stages import DistillStage, FinetuneStage, PretrainStage
+from raydr.engine.package import Head
+from raydr.errors import InputError
+from raydr.images.preprocess import Preprocess
+from raydr.learning.assignment import Assignment
+from raydr.training.trainer import TrainingResult, train
+from raydr.training.worker import LABELLED, STREAM, VALIDATION, Loop, Work
+from raydr.workflows.cluster import connected
+from raydr.workflows.console import say, say_epoch
+from raydr.workflows.images import Rows, dataset, rows_of, training_stream
+from raydr.workflows.job import Outcome, Stage
+
+
+def inputs_of(data: DataSettings, **models: str | None) -> dict[str, str]:
+    """The URIs that a learning stage reads, by name."""
+    found = {"manifest": data.manifest, "budget": data.budget, "shards": data.shards, **models}
+    return {name: uri for name, uri in found.items() if uri is not None}
+
+
+def model_input(weights: str) -> str | None:
+    """The folder that a backbone starts from, None where it starts from nothing or from published weights."""
+    return None if weights in ("none", "timm") else weights
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What is to be learned: which loop, with which settings, from which images."""
+
+    loop: Loop
+    section: PretrainStage | FinetuneStage | DistillStage
+    data: DataSettings
+    preprocess: Preprocess
+    teacher_logits: str | None = None
+    head: Head | None = None
+
+
+def learn(stage: Stage, settings: Job, lesson: Lesson) -> Outcome:
+    """Train on the cluster and describe what came of it."""
+    loop, data, preprocess = lesson.loop, lesson.data, lesson.preprocess
+    rows = rows_of(data)
+    if loop == "finetune" and not len(rows.labelled):
+        raise InputError(f"{data.budget or 'data.budget'}: no label to learn from; `index` writes budget.parquet")
+    model_folder = stage.path("model")
+    orders_settings = lesson.section.model_dump(mode="json")
+    if (weights := orders_settings["model"]["weights"]) not in ("none", "timm"):
+        orders_settings["model"]["weights"] = storage.absolute(weights)
+    with connected(settings.cluster):
+        datasets, num_streamed = _datasets(rows, loop, data=data, preprocess=preprocess, settings=settings)
+        orders = Work(
+            loop=loop,
+            settings=orders_settings,
+            assignment=Assignment(
+                preprocess=preprocess,
+                model_folder=model_folder,
+                seed=settings.seed,
+                settings_digest=stage.identity,
+                provenance={**stage.inputs, "settings": stage.settings_digest, "mlflow_run_id": stage.run_id},
+            ),
+            num_streamed=num_streamed,
+            whole=tuple(name for name in datasets if name != STREAM),
+            threads=settings.cluster.threads_per_worker,
+            teacher_logits=lesson.teacher_logits,
+            head=lesson.head,
+        )
+
+        def on_epoch(metrics: Mapping[str, float]) -> None:
+            say_epoch(loop, metrics, epochs=lesson.section.optim.epochs)
+            figures = {name: value for name, value in metrics.items() if name != "epoch"}
+            stage.tracker.log_metrics(stage.run_id, figures, step=int(metrics["epoch"]))
+
+        name = f"{loop}-{stage.name}"
+        result = train(orders, datasets, settings.cluster, folder=stage.path("ray"), name=name, on_epoch=on_epoch)
+    return _outcome(result, model_folder=model_folder, rows=rows)
+
+
+def _datasets(
+    rows: Rows, loop: Loop, *, data: DataSettings, preprocess: Preprocess, settings: Job
+) -> tuple[dict[str, ray.data.Dataset], int]:
+    cluster = settings.cluster
+    found: dict[str, ray.data.Dataset] = {}
+    for name, chosen in ((LABELLED, rows.labelled), (VALIDATION, rows.validation)):
+        if len(chosen):
+            lazy = dataset(data, rows.manifest, chosen, preprocess=preprocess, cluster=cluster, graded=True)
+            found[name] = lazy.materialize()
+    if loop == "finetune":
+        return found, 0
+    stream = training_stream(data, rows, preprocess=preprocess, cluster=cluster)
+    if lost := len(rows.train) - stream.num_images:
+        say(f"  {lost} of {len(rows.train)} training images cannot be read and are left out; `prepare` lists them")
+    return {**found, STREAM: stream.dataset}, stream.num_images
+
+
+def _outcome(result: TrainingResult, *, model_folder: str, rows: Rows) -> Outcome:
+    last = result.history[-1] if result.history else {}
+    metrics: dict[str, Any] = {
+        "epochs": len(result.history),
+        "num_train": len(rows.train),
+        "num_labelled": len(rows.labelled),
+        "num_validation": len(rows.validation),
+        **{name: value for name, value in last.items() if name not in ("epoch", "seconds")},
+    }
+    logged = {}
+    if result.best_value is not None and result.best_epoch is not None:
+        metrics |= {"val_auc": result.best_value, "best_epoch": result.best_epoch + 1}
+        logged = {"best_val_auc": result.best_value}
+    metrics["history"] = result.history
+    return Outcome(metrics, {"model": model_folder}, logged)

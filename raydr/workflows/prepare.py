@@ -1,0 +1,44 @@
+"""`raydr prepare`: photographs into shards of small cropped JPEGs, the unreadable ones into quarantine."""
+
+from raydr.build import build_shard_preprocess
+from raydr.config.jobs import PrepareSettings
+from raydr.data.ingest import prepare_shards
+from raydr.data.manifest import read_manifest
+from raydr.errors import RunError
+from raydr.workflows.cluster import connected
+from raydr.workflows.console import say
+from raydr.workflows.job import Outcome, Pipeline, Stage, perform
+from raydr.workflows.result import StageResult
+
+
+def prepare(settings: PrepareSettings, *, pipeline: Pipeline | None = None) -> StageResult:
+    """The result of preparation; its artifacts are `shards` and `quarantine`."""
+
+    def body(stage: Stage) -> Outcome:
+        manifest = read_manifest(settings.manifest)
+        with connected(settings.cluster):
+            counts = prepare_shards(
+                manifest.select(["image_id", "uri"]),
+                out=stage.out,
+                preprocess=build_shard_preprocess(settings.preprocess, side_px=settings.side_px),
+                images_per_shard=settings.images_per_shard,
+                jpeg_quality=settings.jpeg_quality,
+                decode_cpus=settings.cluster.decode_cpus,
+            )
+        reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(counts.quarantined.items()))
+        say(f"  {counts.num_written} of {counts.num_images} photographs prepared; quarantine: {reasons or 'empty'}")
+        bad = counts.num_images - counts.num_written
+        if bad > settings.max_bad_fraction * counts.num_images:
+            raise RunError(
+                f"prepare: {bad} of {counts.num_images} photographs cannot be read ({reasons}), more than "
+                f"max_bad_fraction = {settings.max_bad_fraction:g}; see {stage.path('quarantine.parquet')}"
+            )
+        metrics = {
+            "num_images": counts.num_images,
+            "num_written": counts.num_written,
+            "quarantined": dict(counts.quarantined),
+        }
+        artifacts = {"shards": stage.path("shards"), "quarantine": stage.path("quarantine.parquet")}
+        return Outcome(metrics, artifacts, {"num_images": counts.num_images, "num_quarantined": bad})
+
+    return perform(settings, "prepare", inputs={"manifest": settings.manifest}, pipeline=pipeline, body=body)

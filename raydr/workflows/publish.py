@@ -1,0 +1,170 @@
+"""The end of a run: models into MLflow and its registry, the report, the run's figures."""
+
+import datetime
+import importlib.metadata
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from raydr import __version__, storage
+from raydr.config.jobs import RunSettings
+from raydr.config.show import as_toml
+from raydr.images.jpeg import encode
+from raydr.images.phantom import draw_phantom
+from raydr.reporting.report import Report, Trial, write_report
+from raydr.reporting.report import Stage as ReportStage
+from raydr.tracking.models import log_model, promote_if_not_worse
+from raydr.tracking.runs import Tracking
+from raydr.workflows.console import say
+from raydr.workflows.job import Outcome
+from raydr.workflows.result import StageResult
+from raydr.workflows.scores import reread
+from raydr.workflows.summary import main_figure
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """The stages' results in their order, and the two models."""
+
+    stages: Mapping[str, StageResult]
+    teacher: str
+    student: str
+
+
+def publish(settings: RunSettings, out: str, chain: Chain, *, tracker: Tracking, run_id: str) -> Outcome:
+    """Register the models, write the report and gather the run's figures."""
+    auc = chain.stages["evaluate student"].metrics["auc"]
+    teacher_auc = chain.stages["evaluate teacher"].metrics["auc"]
+    registered = _register(settings, chain, tracker)
+    report_uri = storage.join(out, "report.html")
+    write_report(report_uri, _report(settings, chain))
+    tracker.log_files(run_id, [report_uri])
+    metrics = {
+        "auc": auc,
+        "teacher_auc": teacher_auc,
+        "val_auc": chain.stages["search"].metrics.get("val_auc"),
+        "teacher_val_auc": chain.stages["finetune"].metrics.get("val_auc"),
+        "stages": {name: result.seconds for name, result in chain.stages.items()},
+        **registered,
+    }
+    artifacts = {"student": chain.student, "teacher": chain.teacher, "report": report_uri}
+    logged = {
+        f"{who}_auc{bound}.{name}": figures[key]
+        for who, found in (("student", auc), ("teacher", teacher_auc))
+        for name, figures in found.items()
+        for bound, key in (("", "value"), ("_low", "low"), ("_high", "high"))
+    }
+    return Outcome(metrics, artifacts, logged)
+
+
+def _register(settings: RunSettings, chain: Chain, tracker: Tracking) -> dict[str, Any]:
+    """Both models as MLflow models below their stages; the student's version may become the champion."""
+    example = encode(draw_phantom(patient_seed=0, eye="left", grade=2))  # nobody's eye
+    found = {}
+    versions: dict[str, str | None] = {}
+    for who, stage, folder in (("teacher", "finetune", chain.teacher), ("student", "search", chain.student)):
+        tested = chain.stages[f"evaluate {who}"].metrics["auc"]
+        tags = {
+            "raydr.role": who,
+            "raydr.label_budget": str(chain.stages["index"].metrics["num_budget"]),
+            **{f"raydr.auc.{name}": f"{figures['value']}" for name, figures in tested.items()},
+        }
+        logged = log_model(
+            tracker,
+            chain.stages[stage].mlflow_run_id,
+            model_folder=folder,
+            example_jpeg=example,
+            registered_name=settings.tracking.registered_model,
+            tags=tags,
+        )
+        versions[who] = logged.version
+        found[f"{who}_model"] = logged.uri
+    version = versions["student"]
+    if version is None:
+        return {**found, "champion": False}
+    candidate, reference = (chain.stages[name].metrics.get("val_auc") for name in ("search", "finetune"))
+    is_champion = promote_if_not_worse(
+        tracker,
+        settings.tracking.registered_model,
+        version,
+        candidate_auc=_number(candidate),
+        reference_auc=_number(reference),
+    )
+    say(
+        f"run: {settings.tracking.registered_model} version {version} is the student, validation AUC "
+        f"{_number(candidate):.3f} against the teacher's {_number(reference):.3f}: "
+        + ("alias champion" if is_champion else "alias challenger only")
+    )
+    return {**found, "champion": is_champion}
+
+
+def _number(value: Any) -> float:
+    return float("nan") if value is None else float(value)
+
+
+def _report(settings: RunSettings, chain: Chain) -> Report:
+    indexed, stages = chain.stages["index"].metrics, chain.stages
+    budget = (
+        f"{indexed['num_budget']} labelled training images, drawn by patient (digest {indexed['budget_digest'][:12]})"
+    )
+    trials = [
+        Trial(
+            number=trial["number"] + 1,
+            settings=trial["sample"],
+            validation_auc=trial["best_auc"],
+            num_epochs=trial["epochs"],
+            status="failed"
+            if trial["error"]
+            else "finished"
+            if trial["epochs"] == settings.search.epochs
+            else "stopped",
+        )
+        for trial in stages["search"].metrics["trials"]
+    ]
+    return Report(
+        title=f"raydr run: {storage.absolute(settings.out).rsplit('/', 1)[-1]}",
+        created=datetime.datetime.now(datetime.UTC),
+        models={
+            who: reread(stages[f"evaluate {who}"], settings.evaluate, seed=settings.seed)
+            for who in ("student", "teacher")
+        },
+        stages=[
+            ReportStage(name, result.seconds, main_figure(result), is_up_to_date=result.up_to_date)
+            for name, result in stages.items()
+        ],
+        trials=trials,
+        curves={name: stages[name].metrics["history"] for name in ("pretrain", "finetune", "search")},
+        data=indexed["summary"],
+        budget=budget,
+        audit=_audit(indexed),
+        settings=as_toml(settings),
+        environment=_environment(),
+        digests={
+            "label budget": indexed["budget_digest"],
+            **{name: result.settings_digest for name, result in stages.items()},
+        },
+    )
+
+
+def _audit(indexed: Mapping[str, Any]) -> list[str]:
+    return [
+        f"patients in more than one split: {indexed['num_shared_patients']}",
+        f"byte-identical files in different splits: {indexed['num_shared_files']}",
+        f"files that cannot be read: {indexed['num_unreadable']}",
+        f"labels without an image that were left out: {indexed['num_dropped_labels']}",
+    ]
+
+
+def _environment() -> dict[str, str]:
+    names = ("ray", "torch", "torchvision", "timm", "mlflow", "numpy", "pyarrow")
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
+    return {
+        "raydr": __version__,
+        "Python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in names},
+        "platform": platform.platform(),
+        "device of the driver": device,
+    }

@@ -1,0 +1,39 @@
+"""The teacher's outputs over all training images: computed once, kept beside the result, shared by all students."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raydr import storage
+from raydr.config.images import DataSettings
+from raydr.config.site import ClusterSettings
+from raydr.engine.package import NUM_OUTPUTS, Head
+from raydr.inference.scoring import NumViews, score_images
+from raydr.training.teacher import write_teacher_logits
+from raydr.workflows.console import say
+from raydr.workflows.images import Rows
+from raydr.workflows.placement import placement_of
+
+
+def teach(
+    uri: str,
+    *,
+    teacher: str,
+    head: Head,
+    rows: Rows,
+    data: DataSettings,
+    num_views: NumViews,
+    cluster: ClusterSettings,
+) -> str:
+    """``uri``, where the teacher's logits [rows of the manifest, outputs] now are; needs a connected cluster."""
+    if storage.exists(uri):
+        say("  teacher: its outputs are there already")
+        return uri
+    chosen = rows.manifest.take(rows.train).select(["image_id", "uri"])
+    scored = score_images(chosen, teacher, shards=data.shards, num_views=num_views, placement=placement_of(cluster))
+    logits: NDArray[np.float32] = np.full((rows.manifest.num_rows, NUM_OUTPUTS[head]), np.nan, dtype=np.float32)
+    for row, values in zip(rows.train.tolist(), scored["logits"].to_pylist(), strict=True):
+        if values is not None:
+            logits[row] = values
+    write_teacher_logits(uri, logits)
+    say(f"  teacher: scored {len(rows.train)} training images, {num_views} views each")
+    return uri

@@ -1,0 +1,203 @@
+"""The way a platform team runs raydr: `ray job submit` to a head that asks for a token, here a real one of our own.
+
+It is never stopped with `ray stop`, which would end every Ray on the machine.
+"""
+
+import contextlib
+import os
+import secrets
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+
+from raydr.data.manifest import read_manifest
+from raydr.workflows.result import read_result
+
+pytestmark = pytest.mark.ray
+
+ROOT = Path(__file__).parents[2]
+RAY = [sys.executable, "-m", "ray.scripts.scripts"]
+START_SECONDS = 90
+
+
+@dataclass(frozen=True)
+class Head:
+    """A running head node: where its job API is and the environment that may use it."""
+
+    address: str
+    environment: dict[str, str]
+
+    def submit(self, *command: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        """`ray job submit` as the README and the job files have it, followed to its end."""
+        options = ["--address", self.address, "--working-dir", ".", "--runtime-env", "cluster/runtime_env.yaml"]
+        return subprocess.run(
+            [*RAY, "job", "submit", *options, "--", *command],
+            cwd=ROOT,
+            env=environment or self.environment,
+            capture_output=True,
+            text=True,
+            timeout=180,
+            check=False,
+        )
+
+    def status(self, token: str | None) -> int:
+        """The HTTP status of the job API for a request with ``token``."""
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        request = urllib.request.Request(f"{self.address}/api/jobs/", headers=headers)
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+        except OSError:
+            return 0  # not up yet
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
+
+
+def _environment(token: str) -> dict[str, str]:
+    """This process's environment without any Ray's, this virtual environment's programs first."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "MLFLOW_"))}
+    return kept | {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": token,
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}",
+    }
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a head and all that it started; its children first known, because it may leave them behind."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        parent = psutil.Process(process.pid)
+        family = [*parent.children(recursive=True), parent]
+        for member in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                member.terminate()
+        _, left = psutil.wait_procs(family, timeout=5)
+        for member in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                member.kill()
+    process.wait(timeout=10)
+
+
+@pytest.fixture(scope="module")
+def head() -> Iterator[Head]:
+    """`ray start --head` on ports of its own, on the loopback device, with token authentication."""
+    token, folder = secrets.token_hex(32), tempfile.mkdtemp(prefix="raydr-")  # short: sockets lie below it
+    port, dashboard, client, agent = _free_ports(4)
+    command = [*RAY, "start", "--head", "--block", "--node-ip-address=127.0.0.1", f"--port={port}"]
+    command += ["--include-dashboard=true", "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}"]
+    command += [f"--ray-client-server-port={client}", f"--dashboard-agent-listen-port={agent}"]
+    command += [
+        "--min-worker-port=0",
+        "--max-worker-port=0",
+    ]  # whatever is free: another cluster may have the usual ones
+    command += ["--num-cpus=2", "--object-store-memory=200000000", f"--temp-dir={folder}", "--disable-usage-stats"]
+    environment = _environment(token)
+    with (Path(folder) / "start.log").open("w+b") as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+        try:
+            head = Head(f"http://127.0.0.1:{dashboard}", environment)
+            deadline = time.monotonic() + START_SECONDS
+            while head.status(token) != 200:
+                if process.poll() is not None or time.monotonic() > deadline:
+                    log.seek(0)
+                    pytest.fail(f"the head did not come up:\n{log.read().decode(errors='replace')[-3000:]}")
+                time.sleep(0.3)
+            yield head
+        finally:
+            _end(process)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def job_file(tmp_path: Path) -> Path:
+    """A job for `raydr index` over the photographs, of noise, of twelve patients."""
+    generator = np.random.default_rng(0)
+    (tmp_path / "photographs").mkdir()
+    labels = ["image,level"]
+    for patient in range(12):
+        for eye in ("left", "right"):
+            name = f"{patient}_{eye}"
+            pixels = generator.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "photographs" / f"{name}.jpeg")
+            labels.append(f"{name},{patient % 5}")
+    (tmp_path / "labels.csv").write_text("\n".join(labels))
+    file = tmp_path / "job.toml"
+    file.write_text(
+        f"""\
+job = "index"
+out = "{tmp_path}/out"
+[sources.noise]
+layout = "eyepacs"
+images = "{tmp_path}/photographs"
+labels = "{tmp_path}/labels.csv"
+[splits]
+val_fraction = 0.25
+test_fraction = 0.25
+[budget]
+fraction = 0.5
+[tracking]
+enabled = false
+"""
+    )
+    return file
+
+
+def test_the_job_api_refuses_whoever_has_no_token(head: Head) -> None:
+    assert head.status(None) == 401
+    assert head.status("x" * 64) == 403
+    without = {name: value for name, value in head.environment.items() if name != "RAY_AUTH_TOKEN"}
+    done = head.submit("python", "-c", "print('let in')", environment={**without, "RAY_AUTH_MODE": "disabled"})
+    assert done.returncode != 0
+    assert "let in" not in done.stdout
+
+
+def test_a_submitted_job_runs_the_code_sent_along_and_leaves_its_result(head: Head, job_file: Path) -> None:
+    where = "import sys, raydr, pathlib; print('ran', sys.executable, pathlib.Path(raydr.__file__).parents[1])"
+    commands = [
+        f'python -c "{where}"',
+        "python -m raydr config check jobs cluster",
+        f"python -m raydr index --config {shlex.quote(str(job_file))}",
+    ]
+    done = head.submit("bash", "-c", " && ".join(commands))  # one job: each costs seconds to start
+    assert done.returncode == 0, done.stdout + done.stderr
+    (ran,) = [line.split() for line in done.stdout.splitlines() if line.startswith("ran ")]
+    assert ran[1] == sys.executable
+    assert "working_dir_files" in ran[2], "not the code that is installed here"
+    assert "ok jobs/run.toml run" in done.stdout
+    out = job_file.parent / "out"
+    assert f"result: {out}/result.json" in done.stdout
+    result = read_result(str(out))
+    assert result is not None
+    assert result.metrics["num_images"] == 24
+    assert read_manifest(result.artifacts["manifest"]).num_rows == 24
+
+
+def test_a_job_with_bad_settings_fails_with_its_line(head: Head, job_file: Path) -> None:
+    done = head.submit("python", "-m", "raydr", "index", "--config", str(job_file), "--set", "splits.val_fraction=2")
+    assert done.returncode == 1
+    text = done.stdout + done.stderr
+    assert "raydr: command line: splits.val_fraction: must be at most 1 (got 2)" in text
+    assert "Traceback" not in text.partition("Job entrypoint command")[0]

@@ -1,0 +1,146 @@
+"""The trainers' streams: every readable row once an epoch, in order, as `Preprocess` makes it."""
+
+import dataclasses
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from raydr.data.ingest import prepare_shards
+from raydr.data.shards import shard_side
+from raydr.data.streams import cached, collect_pool, stream_originals, stream_shards
+from raydr.errors import InputError
+from raydr.images.jpeg import decode
+from raydr.images.preprocess import Preprocess
+
+pytestmark = pytest.mark.ray
+INPUT = Preprocess(side_px=32)
+SHARDED = dataclasses.replace(INPUT, through_px=48)
+
+
+def _epoch(dataset):
+    return [row for batch in dataset.iter_batches(batch_size=4, batch_format="numpy") for row in batch["row"].tolist()]
+
+
+def _originals(uris, **options):
+    # Rows that neither start at 0 nor rise, as a split's or a budget's.
+    rows = pa.table({"row": np.arange(len(uris))[::-1] * 2 + 7, "uri": uris, "grade": np.arange(len(uris)) % 6 - 1})
+    return rows, stream_originals(rows, preprocess=INPUT, decode_cpus=1.0, **options)
+
+
+@pytest.fixture(scope="module")
+def prepared(ray_cluster, tmp_path_factory, write_photographs, write_broken):
+    """(shards, manifest rows) of ten photographs and a truncated one among them."""
+    folder = tmp_path_factory.mktemp("prepared")
+    uris = write_photographs(folder / "good", 10)
+    uris.insert(4, write_broken(folder / "broken")["truncated"])
+    rows = pa.table(
+        {"row": np.arange(11), "image_id": [Path(uri).stem for uri in uris], "uri": uris, "grade": np.arange(11) % 5}
+    )
+    prepare_shards(
+        rows,
+        out=str(folder),
+        preprocess=Preprocess(side_px=48),
+        images_per_shard=4,
+        jpeg_quality=95,
+        decode_cpus=1.0,
+    )
+    return str(folder / "shards"), rows
+
+
+def test_originals_come_once_an_epoch_in_order_and_a_broken_one_costs_no_other(
+    ray_cluster, tmp_path, write_photographs, write_broken
+):
+    uris, broken = write_photographs(tmp_path / "good", 14), list(write_broken(tmp_path / "broken").values())
+    mixed = uris[:5] + broken[:3] + uris[5:] + broken[3:]
+    rows, dataset = _originals(mixed, num_blocks=3)
+    is_good = np.array([uri in uris for uri in mixed])
+    expected = rows["row"].to_numpy()[is_good].tolist()
+    assert _epoch(dataset) == expected
+    assert _epoch(dataset) == expected
+
+    pool = collect_pool(dataset, side_px=32)
+    assert pool.row.tolist() == sorted(expected)
+    for row, grade, image in zip(pool.row, pool.grade, pool.image, strict=True):
+        place = rows["row"].to_pylist().index(row)
+        assert grade == rows["grade"][place].as_py()
+        assert np.array_equal(image, INPUT(Path(mixed[place]).read_bytes()).transpose(2, 0, 1))
+
+
+def test_two_trainers_share_every_image(ray_cluster, tmp_path, write_photographs):
+    rows, dataset = _originals(write_photographs(tmp_path, 12))
+
+    with ThreadPoolExecutor(2) as trainers:
+        shares = list(trainers.map(_epoch, dataset.streaming_split(2, equal=True)))
+    assert len(shares[0]) == len(shares[1]) == 6
+    assert sorted(shares[0] + shares[1]) == sorted(rows["row"].to_pylist())
+
+
+def test_a_cached_stream_does_not_decode_again(ray_cluster, tmp_path, write_photographs):
+    uris = write_photographs(tmp_path, 6)
+    rows, dataset = _originals(uris)
+    assert cached(dataset, num_rows=6, side_px=32, limit_fraction=1e-9) is dataset
+    kept = cached(dataset, num_rows=6, side_px=32)
+    for uri in uris:
+        Path(uri).unlink()
+    assert _epoch(kept) == rows["row"].to_pylist()
+    assert kept.count() == 6
+
+
+def test_a_set_without_a_readable_image_is_an_empty_pool(ray_cluster, tmp_path, write_broken):
+    _, dataset = _originals(list(write_broken(tmp_path).values()))
+    assert collect_pool(dataset, side_px=32).image.shape == (0, 3, 32, 32)
+
+
+def test_shards_give_the_wanted_images_as_preprocess_makes_them(prepared):
+    shards, rows = prepared
+    assert shard_side(shards) == 48
+    wanted = rows.take([9, 2, 4, 7, 3])  # 4 is in quarantine
+    dataset = stream_shards(shards, wanted, preprocess=SHARDED, decode_cpus=1.0)
+    assert _epoch(dataset) == _epoch(dataset) == [2, 3, 7, 9]
+    pool = collect_pool(dataset, side_px=32)
+    assert pool.grade.tolist() == [2, 3, 2, 4]
+    stored = {
+        row["image_id"]: row["jpeg"]
+        for part in Path(shards).glob("*.parquet")
+        for row in pq.read_table(part).to_pylist()
+    }
+    for row, image in zip(pool.row, pool.image, strict=True):
+        picture = image.transpose(1, 2, 0)
+        assert np.array_equal(picture, SHARDED.finish(decode(stored[rows["image_id"][row].as_py()], min_side_px=48)))
+        original = SHARDED(Path(rows["uri"][row].as_py()).read_bytes())
+        assert np.abs(picture.astype(int) - original).mean() < 3  # only the JPEG of the shard lies between
+
+
+def test_all_of_the_shards_come_in_the_order_they_were_prepared_in(prepared):
+    shards, rows = prepared
+    dataset = stream_shards(shards, rows, preprocess=SHARDED, decode_cpus=1.0)
+    assert _epoch(dataset) == [0, 1, 2, 3, 5, 6, 7, 8, 9, 10]
+
+
+def test_an_image_that_was_never_prepared_is_an_error(prepared):
+    shards, _ = prepared
+    other = pa.table({"row": [0, 1], "image_id": ["000", "stranger"], "grade": [0, 0]})
+    with pytest.raises(InputError, match="'stranger' and 0 more are not in the shards"):
+        stream_shards(shards, other, preprocess=SHARDED, decode_cpus=1.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"crop": False}, "crop: the shards have True, wanted is False"),
+        ({"enhance": "clahe"}, "enhance: the shards have 'none', wanted is 'clahe'"),
+        ({"through_px": 64}, "side_px: is 48, but the input is to be made through 64"),
+        ({"through_px": None}, "side_px: is 48, but the input is to be made through 32"),
+        ({"side_px": 64, "through_px": 64}, "side_px: is 48, below the 64"),
+    ],
+)
+def test_shards_of_another_preprocessing_are_refused_by_key(tmp_path, change, message):
+    (tmp_path / "preprocess.json").write_text(json.dumps(dataclasses.asdict(Preprocess(side_px=48))))
+    rows = pa.table({"row": [0], "image_id": ["a"], "grade": [0]})
+    with pytest.raises(InputError, match=message):
+        stream_shards(str(tmp_path), rows, preprocess=dataclasses.replace(SHARDED, **change), decode_cpus=1.0)

@@ -1,0 +1,88 @@
+"""A training's state on disk: what is loaded is what was saved, anything else is refused."""
+
+import json
+
+import pytest
+import torch
+
+from raydr.engine.state import Progress, StateError, load_state, save_state, weights_copy
+
+
+@pytest.fixture
+def trained():
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.BatchNorm1d(3))
+    optimizer = torch.optim.AdamW([{"params": network.parameters(), "peak_lr": 0.1}], lr=0.1)
+    network(torch.randn(8, 4)).square().sum().backward()
+    optimizer.step()
+    return network, optimizer
+
+
+@pytest.fixture
+def saved(trained, tmp_path):
+    network, optimizer = trained
+    save_state(
+        tmp_path / "state",
+        network=network,
+        optimizer=optimizer,
+        progress=Progress(3, 1, 0.75, [{"epoch": 0.0, "loss": 1.5}]),
+        best_weights=weights_copy(network),
+        settings_digest="abc",
+    )
+    return tmp_path / "state"
+
+
+def fresh():
+    network = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.BatchNorm1d(3))
+    return network, torch.optim.AdamW([{"params": network.parameters(), "peak_lr": 0.5}], lr=0.5)
+
+
+def test_a_loaded_state_is_the_saved_one(trained, saved):
+    network, optimizer = fresh()
+    progress, best = load_state(saved, network=network, optimizer=optimizer, settings_digest="abc")
+    assert progress == Progress(3, 1, 0.75, [{"epoch": 0.0, "loss": 1.5}])
+    for name, tensor in trained[0].state_dict().items():
+        assert torch.equal(network.state_dict()[name], tensor)
+        assert torch.equal(best[name], tensor)
+    assert optimizer.param_groups[0]["peak_lr"] == 0.1
+    moments, kept = optimizer.state_dict()["state"][0], trained[1].state_dict()["state"][0]
+    assert torch.equal(moments["exp_avg"], kept["exp_avg"])
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.pt", "best.safetensors"])
+def test_a_torn_file_is_refused_by_name(saved, name):
+    content = (saved / name).read_bytes()
+    (saved / name).write_bytes(content[:-1])
+    network, optimizer = fresh()
+    with pytest.raises(StateError, match=name):
+        load_state(saved, network=network, optimizer=optimizer, settings_digest="abc")
+
+
+def test_a_state_of_other_settings_is_refused(saved):
+    network, optimizer = fresh()
+    with pytest.raises(StateError, match="other settings"):
+        load_state(saved, network=network, optimizer=optimizer, settings_digest="abd")
+
+
+def test_a_state_without_its_description_is_refused(saved):
+    (saved / "state.json").write_text(json.dumps({"epochs_done": 1}))
+    network, optimizer = fresh()
+    with pytest.raises(StateError, match=r"state\.json"):
+        load_state(saved, network=network, optimizer=optimizer, settings_digest="abc")
+
+
+def test_a_pickle_in_place_of_the_optimiser_is_not_run(saved):
+    import hashlib
+    import pickle
+
+    class Bomb:
+        def __reduce__(self):
+            return (print, ("this must not run",))
+
+    (saved / "optimizer.pt").write_bytes(pickle.dumps(Bomb()))
+    content = json.loads((saved / "state.json").read_text())
+    content["sha256"]["optimizer.pt"] = hashlib.sha256((saved / "optimizer.pt").read_bytes()).hexdigest()
+    (saved / "state.json").write_text(json.dumps(content))
+    network, optimizer = fresh()
+    with pytest.raises(pickle.UnpicklingError):
+        load_state(saved, network=network, optimizer=optimizer, settings_digest="abc")

@@ -1,0 +1,37 @@
+"""Warm-up and cosine: values at the joints, and the refusal of steps that do not fit."""
+
+import math
+from itertools import pairwise
+
+import pytest
+
+from raydr.schedules import warmup_cosine
+
+
+def test_rises_in_equal_steps_to_one_and_falls_to_zero():
+    factors = [warmup_cosine(step, total=100, warmup=10) for step in range(101)]
+    assert factors[:10] == pytest.approx([(step + 1) / 10 for step in range(10)])
+    assert factors[10] == pytest.approx(1)
+    assert factors[55] == pytest.approx(0.5)
+    assert factors[100] == 0
+    assert all(late < early for early, late in pairwise(factors[10:]))
+
+
+def test_without_warmup_it_is_half_a_cosine():
+    for step in range(7):
+        assert warmup_cosine(step, total=7, warmup=0) == pytest.approx((1 + math.cos(math.pi * step / 7)) / 2)
+
+
+def test_beyond_the_end_the_rate_stays_zero():
+    assert warmup_cosine(500, total=100, warmup=10) == 0
+
+
+@pytest.mark.parametrize(("total", "warmup"), [(1, 0), (1, 1), (5, 5)])
+def test_every_step_of_a_short_run_moves(total, warmup):
+    assert all(0 < warmup_cosine(step, total=total, warmup=warmup) <= 1 for step in range(total))
+
+
+@pytest.mark.parametrize(("step", "total", "warmup"), [(0, 0, 0), (0, 5, 6), (-1, 5, 1), (0, 5, -1)])
+def test_numbers_that_do_not_fit_are_refused(step, total, warmup):
+    with pytest.raises(ValueError, match="do not fit"):
+        warmup_cosine(step, total=total, warmup=warmup)
