@@ -14,6 +14,10 @@ class SettingsError(InputError):
         super().__init__("\n".join(lines))
         self.lines = tuple(lines)
 
+    def __reduce__(self) -> tuple[type["SettingsError"], tuple[tuple[str, ...]]]:
+        """The lines, so that the error survives the way from another process."""
+        return type(self), (self.lines,)
+
 
 class RunError(Exception):
     """A run that failed though its input was good, as one line that says what to do."""

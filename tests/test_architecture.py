@@ -55,7 +55,7 @@ _REGISTRIES += [
     "anaconda" + r"\.org",
     "--(extra-)?index" + "-url",
 ]
-_MACHINE = r"(?<![\w.:/$}~-])/(?:work|home/(?!ray\b)\w+|Users/\w+|root|mnt|scratch)/"
+_MACHINE = r"(?<![\w.:/$}~-])/(?:work|home/(?!ray\b)\w+|Users/\w+|root|mnt|scratch)/\w"
 
 
 def forbidden_text(text: str) -> list[str]:

@@ -1,5 +1,6 @@
 """The manifest: one row an image, null where unknown, written as Parquet."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -38,7 +39,27 @@ def read_manifest(uri: str) -> pa.Table:
     missing = [name for name in SCHEMA.names if name not in table.column_names]
     if missing:
         raise InputError(f"{uri}: {missing[0]}: the column is missing; a manifest has {', '.join(SCHEMA.names)}")
-    return table.select(SCHEMA.names).cast(SCHEMA)
+    table = table.select(SCHEMA.names)
+    for field in SCHEMA:
+        try:
+            table = table.set_column(table.column_names.index(field.name), field, table[field.name].cast(field.type))
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise InputError(f"{uri}: {field.name}: is not {field.type}: {error}") from None
+    _check_values(table, uri)
+    return table
+
+
+def _check_values(table: pa.Table, uri: str) -> None:
+    for field in SCHEMA:
+        if not field.nullable and table[field.name].null_count:
+            raise InputError(f"{uri}: {field.name}: is null in {table[field.name].null_count} rows; every row needs it")
+    repeated = [name for name, count in Counter(table["image_id"].to_pylist()).items() if count > 1]
+    if repeated:
+        raise InputError(f"{uri}: image_id: {repeated[0]!r} stands in more than one row")
+    for name, allowed in (("grade", range(5)), ("split", SPLITS)):
+        odd = sorted(set(pc.unique(table[name]).to_pylist()) - {None, *allowed})
+        if odd:
+            raise InputError(f"{uri}: {name}: {odd[0]!r}; allowed: {', '.join(map(str, allowed))} or null")
 
 
 def rows_where(manifest: pa.Table, *, split: str, dataset: str | None = None) -> NDArray[np.int64]:
@@ -65,7 +86,8 @@ def rows_of_images(manifest: pa.Table, image_ids: Sequence[str]) -> NDArray[np.i
     place = {name: row for row, name in enumerate(manifest["image_id"].to_pylist())}
     missing = [name for name in image_ids if name not in place]
     if missing:
-        raise InputError(f"budget: image_id: {missing[0]!r} and {len(missing) - 1} more are not in the manifest")
+        more = f" ({len(missing) - 1} more)" if len(missing) > 1 else ""
+        raise InputError(f"budget: image_id: {missing[0]!r} is not in the manifest{more}")
     return np.array([place[name] for name in image_ids], dtype=np.int64)
 
 

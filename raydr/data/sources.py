@@ -1,19 +1,28 @@
 """Dataset layouts: a folder of photographs and a label file into manifest rows, every odd row an error."""
 
-import csv
-import io
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import PurePosixPath
-from typing import Any, Literal
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Literal
 
 import pyarrow as pa
 
 from raydr import storage
+from raydr.data.labels import (
+    IMAGE_SUFFIXES,
+    cell_of,
+    image_key,
+    parse_eye,
+    parse_grade,
+    parse_image,
+    parse_split,
+    read_csv,
+)
 from raydr.data.manifest import SCHEMA
 from raydr.errors import InputError
 
-IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png", ".tif", ".tiff")
+__all__ = ["EYEPACS_COLUMNS", "IMAGE_SUFFIXES", "Columns", "Source", "SourceTable", "find_images", "read_source"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,145 +61,185 @@ class SourceTable:
     num_dropped: int
 
 
-def read_csv(uri: str, required: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
-    """(line number, row) of a CSV file with a header; InputError where it is missing, empty or lacks a column."""
-    try:
-        text = storage.read_bytes(uri).decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise InputError(f"{uri}: not a text file; a CSV file with a header is needed") from None
-    except OSError as error:
-        raise InputError(f"{uri}: cannot be read: {error.strerror or error}") from None
-    reader = csv.DictReader(io.StringIO(text), skipinitialspace=True)
-    header = [name.strip() for name in reader.fieldnames or []]
-    if not header:
-        raise InputError(f"{uri}: is empty; a header with {', '.join(required)} is needed")
-    reader.fieldnames = header
-    for name in required:
-        if name not in header:
-            raise InputError(f"{uri}: {name}: the column is missing; the file has {', '.join(header)}")
-    rows = [(reader.line_num, _plain(row)) for row in reader]
-    rows = [(line, row) for line, row in rows if any(row.values())]
-    if not rows:
-        raise InputError(f"{uri}: has a header but no rows; at least one label is needed")
-    return rows
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    """The images of a folder, found by their path in it or, where that is unambiguous, by their name alone."""
 
+    images: Mapping[str, str]
+    paths_of_name: Mapping[str, list[str]] = field(init=False)
 
-def _plain(row: Mapping[Any, Any]) -> dict[str, str]:
-    """A row without blanks, without what stands beyond the last column, missing cells empty."""
-    return {key: (value or "").strip() for key, value in row.items() if isinstance(key, str)}
+    def __post_init__(self) -> None:
+        paths = defaultdict(list)
+        for key in self.images:
+            paths[PurePosixPath(key).name].append(key)
+        object.__setattr__(self, "paths_of_name", dict(paths))
+
+    def place(self, key: str, where: str) -> str | None:
+        """The path of the image that a label means, None where there is none."""
+        if key in self.images:
+            return key
+        paths = self.paths_of_name.get(key, [])
+        if len(paths) > 1:
+            raise InputError(f"{where}: {key!r} stands in two folders ({paths[0]}, {paths[1]}); write the path")
+        return paths[0] if paths else None
 
 
 def find_images(folder: str) -> dict[str, str]:
-    """URI of every image below ``folder`` by its path there, without suffix; InputError where there is none."""
-    if not storage.is_folder(folder):
-        raise InputError(f"{folder}: is no folder; `images` must be a folder of photographs")
+    """URI of every image below ``folder`` by its path there, without suffix; InputError where there is none.
+
+    Hidden files are left out (desktops leave ``._name.jpeg`` beside pictures), and so is what a link to a folder
+    above itself shows again.
+    """
     base = storage.absolute(folder).rstrip("/") + "/"
     found: dict[str, str] = {}
-    for uri, _, _ in storage.list_files(folder):
+    looping: dict[PurePosixPath, bool] = {}
+    for uri in _listed(folder):
         path = PurePosixPath(uri.removeprefix(base))
-        if path.suffix.lower() in IMAGE_SUFFIXES:
-            key = str(path.with_suffix(""))
-            if key in found:
-                raise InputError(f"{uri}: another file has the same name but for its suffix: {found[key]}")
-            found[key] = uri
+        if path.suffix.lower() not in IMAGE_SUFFIXES or any(part.startswith(".") for part in path.parts):
+            continue
+        if path.parent not in looping:
+            looping[path.parent] = _goes_in_a_circle(base, path.parent)
+        if looping[path.parent]:
+            continue
+        key = image_key(path)
+        if key in found:
+            raise InputError(f"{uri}: another file has the same name but for its suffix: {found[key]}")
+        found[key] = uri
     if not found:
         raise InputError(f"{folder}: no photograph in it (looked for {', '.join(IMAGE_SUFFIXES)})")
     return found
 
 
-def _grade(text: str, where: str) -> int | None:
-    if text == "":
-        return None
+def _listed(folder: str) -> list[str]:
     try:
-        grade = int(float(text))
-    except ValueError:
-        grade = -1
-    if grade not in range(5) or float(grade) != float(text):
-        raise InputError(f"{where}: {text!r} is no grade; allowed: 0, 1, 2, 3, 4 or empty")
-    return grade
+        if not storage.is_folder(folder):
+            raise InputError(f"{folder}: is no folder; `images` must be a folder of photographs")
+        return [uri for uri, _, _ in storage.list_files(folder)]
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"{folder}: cannot be listed: {' '.join(str(error).split())}") from None
 
 
-def _key(image: str, where: str) -> str:
-    path = PurePosixPath(image.replace("\\", "/"))
-    if not image or path.is_absolute() or ".." in path.parts:
-        raise InputError(f"{where}: {image!r} must be a path below the images folder")
-    return str(path.with_suffix("")) if path.suffix.lower() in IMAGE_SUFFIXES else str(path)
-
-
-def _patient_and_eye(source: Source, row: Mapping[str, str], key: str, where: str) -> tuple[str | None, str | None]:
-    if source.layout == "csv":
-        patient = row.get(source.columns.patient or "", "") or None
-        eye = row.get(source.columns.eye or "", "").lower()
-        return patient, {"l": "left", "r": "right", "os": "left", "od": "right"}.get(eye, eye) or None
-    name, _, side = PurePosixPath(key).name.rpartition("_")
-    if not name or side not in ("left", "right"):
-        raise InputError(f"{where}: {key!r} is not named <patient>_left or <patient>_right, as EyePACS images are")
-    return name, side
-
-
-def _read_splits(source: Source) -> dict[str, str]:
-    if source.splits is None:
-        return {}
-    found: dict[str, str] = {}
-    for line, row in read_csv(source.splits, ["image", "split"]):
-        if row["split"] not in ("train", "val", "test"):
-            raise InputError(f"{source.splits}: line {line}: split: {row['split']!r}; allowed: train, val, test")
-        found[_key(row["image"], f"{source.splits}: line {line}")] = row["split"]
-    return found
+def _goes_in_a_circle(base: str, folder: PurePosixPath) -> bool:
+    if not storage.is_local(base):
+        return False  # object stores have no links
+    root = Path(base.removeprefix("file://"))
+    steps = [root.joinpath(*folder.parts[:depth]).resolve() for depth in range(len(folder.parts) + 1)]
+    return len(set(steps)) < len(steps)
 
 
 def read_source(source: Source) -> SourceTable:
-    """The manifest rows of one dataset.
+    """The manifest rows of one dataset: its labelled images, and those of an internal one that no label names.
+
+    An image's id is the dataset's name and its path below the images folder, without suffix.
 
     Raises:
         InputError: label file missing, empty or malformed; an image labelled twice with two grades; a label whose
-            image is missing (unless they are dropped); an image without a split where a split file is given.
+            image is missing (unless they are dropped); a labelled image without a split where a split file is given.
     """
     columns = source.columns
-    labels = read_csv(source.labels, [name for name in (columns.image, columns.grade, columns.patient) if name])
-    images, splits = find_images(source.images), _read_splits(source)
-    names = {PurePosixPath(key).name: key for key in images}
-    if len(names) < len(images):  # the same name in two folders: only a path is unambiguous
-        names = {}
-    seen: dict[str, tuple[int, int | None]] = {}
-    rows, missing = [], []
-    for line, row in labels:
+    named = [columns.image, columns.grade, columns.patient, columns.eye, columns.split]
+    labels = read_csv(source.labels, [name for name in named if name])
+    folder = _Folder(find_images(source.images))
+    splits = _read_splits(source, folder)
+    rows: dict[str, dict[str, object]] = {}
+    first_lines: dict[str, int] = {}
+    missing: list[str] = []
+    for line, cells in labels:
         where = f"{source.labels}: line {line}"
-        key = _key(row[columns.image], f"{where}: {columns.image}")
-        grade = _grade(row[columns.grade], f"{where}: {columns.grade}")
-        if key in seen:
-            first_line, first_grade = seen[key]
-            if first_grade != grade:
-                raise InputError(f"{where}: {key!r} has grade {grade}, but line {first_line} says {first_grade}")
-            continue
-        seen[key] = (line, grade)
-        place = key if key in images else names.get(key)
+        key = parse_image(cells[columns.image], f"{where}: {columns.image}")
+        grade = parse_grade(cells[columns.grade], f"{where}: {columns.grade}")
+        place = folder.place(key, f"{where}: {columns.image}")
         if place is None:
-            missing.append(f"{where}: no image {key!r} below {source.images}")
+            missing.append(f"{where}: {columns.image}: no image {key!r} below {source.images}")
             continue
-        patient, eye = _patient_and_eye(source, row, key, where)
-        split = "external" if source.external else splits.get(key) or row.get(columns.split or "") or None
-        if source.splits and not source.external and split is None:
-            raise InputError(f"{source.splits}: image: {key!r} is labelled but has no split")
-        rows.append(_row(source, key, uri=images[place], patient=patient, eye=eye, grade=grade, split=split))
+        row = _labelled_row(source, cells, place=place, grade=grade, splits=splits, where=where)
+        if place in rows:
+            _check_repeated(rows[place], row, f"{where}: {key!r}", columns, first_line=first_lines[place])
+            continue
+        rows[place], first_lines[place] = {**row, "uri": folder.images[place]}, line
     if missing and not source.drop_missing:
         more = f" ({len(missing) - 1} more)" if len(missing) > 1 else ""
         raise InputError(f'{missing[0]}{more}; add the images, or set missing = "drop"')
     if not rows:
         raise InputError(f"{source.labels}: no label has an image below {source.images}")
-    return SourceTable(pa.Table.from_pylist(rows, schema=SCHEMA), num_dropped=len(missing))
+    if not source.external:
+        for place, uri in folder.images.items():
+            if place not in rows:
+                rows[place] = {**_unlabelled_row(source, place, splits.get(place)), "uri": uri}
+    return SourceTable(pa.Table.from_pylist(list(rows.values()), schema=SCHEMA), num_dropped=len(missing))
 
 
-def _row(
-    source: Source, key: str, *, uri: str, patient: str | None, eye: str | None, grade: int | None, split: str | None
+def _read_splits(source: Source, folder: _Folder) -> dict[str, str]:
+    """Split by image path; what names no image is left out, for a split file may serve a larger dataset."""
+    found: dict[str, str] = {}
+    if source.splits is None or source.external:
+        return found
+    for line, cells in read_csv(source.splits, ["image", "split"]):
+        where = f"{source.splits}: line {line}"
+        split = parse_split(cells["split"], f"{where}: split")
+        key = parse_image(cells["image"], f"{where}: image")
+        place = folder.place(key, f"{where}: image")
+        if place is None:
+            continue
+        if found.setdefault(place, split) != split:
+            raise InputError(f"{where}: split: {key!r} is in {split}, but an earlier line says {found[place]}")
+    return found
+
+
+def _labelled_row(
+    source: Source, cells: Mapping[str, str], *, place: str, grade: int | None, splits: Mapping[str, str], where: str
+) -> dict[str, object]:
+    columns = source.columns
+    if source.layout == "eyepacs":
+        patient, eye = _eyepacs_name(place)
+        if patient is None:
+            raise InputError(
+                f"{where}: {place!r} is not named <patient>_left or <patient>_right, as EyePACS images are"
+            )
+    else:
+        patient, eye = cell_of(cells, columns.patient) or None, parse_eye(cell_of(cells, columns.eye))
+    split: str | None = "external"
+    if not source.external:
+        written = cell_of(cells, columns.split)
+        split = splits.get(place) or (parse_split(written, f"{where}: {columns.split}") if written else None)
+        if source.splits is not None and split is None:
+            raise InputError(f"{source.splits}: image: {place!r} is labelled but has no split")
+    label_source = None if grade is None else source.labels.rpartition("/")[2]
+    return {
+        **_base_row(source, place, patient=patient, eye=eye, split=split),
+        "grade": grade,
+        "label_source": label_source,
+    }
+
+
+def _unlabelled_row(source: Source, place: str, split: str | None) -> dict[str, object]:
+    patient, eye = _eyepacs_name(place) if source.layout == "eyepacs" else (None, None)
+    return _base_row(source, place, patient=patient, eye=eye, split=split)
+
+
+def _base_row(
+    source: Source, place: str, *, patient: str | None, eye: str | None, split: str | None
 ) -> dict[str, object]:
     return {
-        "image_id": f"{source.name}/{key}",
-        "uri": uri,
+        "image_id": f"{source.name}/{place}",
         "dataset": source.name,
         "patient_id": patient,
         "eye": eye,
-        "grade": grade,
-        "label_source": None if grade is None else source.labels.rpartition("/")[2],
         "split": split,
     }
+
+
+def _eyepacs_name(place: str) -> tuple[str | None, str | None]:
+    """Patient and eye of ``<patient>_left`` or ``<patient>_right``, neither where it has another name."""
+    patient, _, side = PurePosixPath(place).name.rpartition("_")
+    return (patient, side) if patient and side in ("left", "right") else (None, None)
+
+
+def _check_repeated(
+    first: Mapping[str, object], again: Mapping[str, object], where: str, columns: Columns, *, first_line: int
+) -> None:
+    for name, column in (("grade", columns.grade), ("patient_id", columns.patient), ("split", columns.split)):
+        if first[name] != again[name]:
+            raise InputError(
+                f"{where}: {column or name}: is {again[name]} here, but line {first_line} says {first[name]}"
+            )

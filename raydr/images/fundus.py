@@ -52,7 +52,7 @@ def find_retinal_disc(image: NDArray[np.uint8]) -> RetinalDisc:
     # Integer size, hence a scale an axis: the two differ by less than a pixel.
     small_width, small_height = max(1, round(width * scale)), max(1, round(height * scale))
     small = cv2.resize(image, (small_width, small_height), interpolation=cv2.INTER_AREA)
-    found = _find_region(cv2.GaussianBlur(small.max(axis=2).astype(np.float32), (0, 0), 1.0))
+    found = _find_region(_brightness(small))
     if found is None:
         return _whole_picture(height, width)
     circle, _ = found
@@ -69,7 +69,7 @@ def find_retina(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
     Convex, so that dark lesions are in it; unlike the disc's circle it ends where the camera's mask cuts the disc.
     """
     height, width = image.shape[:2]
-    found = _find_region(cv2.GaussianBlur(image.max(axis=2).astype(np.float32), (0, 0), 1.0))
+    found = _find_region(_brightness(image))
     if found is None:
         return np.ones((height, width), dtype=np.bool_)
     _, hull = found
@@ -134,6 +134,12 @@ def _whole_picture(height: int, width: int) -> RetinalDisc:
     # Its circle leaves out a square picture's corners, its square nothing: the square is what is cropped.
     circle = (width / 2, height / 2, radius)
     return RetinalDisc(*circle, fraction=float(_circle_mask((height, width), circle).mean()))
+
+
+def _brightness(image: cv2.typing.MatLike) -> NDArray[np.float32]:
+    # Channel by channel: numpy's maximum over a last axis of three takes twenty times as long.
+    brightest = cv2.max(cv2.max(image[:, :, 0], image[:, :, 1]), image[:, :, 2])
+    return np.asarray(cv2.GaussianBlur(brightest.astype(np.float32), (0, 0), 1.0), dtype=np.float32)
 
 
 def _find_region(brightness: NDArray[np.float32]) -> tuple[Circle, NDArray[np.float64]] | None:

@@ -30,6 +30,8 @@ _DAMAGE: Final = (
     EOFError,
     MemoryError,
     RuntimeError,
+    AttributeError,
+    AssertionError,
     struct.error,
     zlib.error,
 )
@@ -71,8 +73,8 @@ def decode(data: bytes, *, min_side_px: int, max_megapixels: float = 200.0) -> N
     Args:
         data: The whole file: JPEG, PNG or TIFF (first page).
         min_side_px: The shorter side needed.
-        max_megapixels: A larger picture is refused from its header alone. Pillow's own limit (179 megapixels unless the
-            program changed ``Image.MAX_IMAGE_PIXELS``) holds as well.
+        max_megapixels: A larger picture is refused from its header alone. Pillow's own limit (it warns above 89 and
+            refuses above 179 megapixels unless the program changed ``Image.MAX_IMAGE_PIXELS``) holds as well.
 
     Raises:
         UnreadableImageError: The only error that a file's content can cause.

@@ -72,13 +72,17 @@ def photograph(generator: np.random.Generator, plate: Plate, camera: Camera, ret
     light = _illumination(generator, plate, camera)
     gain = np.array(camera.gain) * np.exp(generator.normal(0, [0.06, 0.09, 0.14]) + generator.normal(0, 0.10))
     veil = each(np.array(camera.veil) * generator.uniform(0.3, 1.8))
-    seen = _shoulder(retina * (light * each(gain)) + (_ghost(generator, plate) + veil))
+    seen = retina * (light * each(gain))
+    seen += _ghost(generator, plate) + veil
+    seen = _shoulder(seen)
     seen = _focus(generator, plate, camera, seen)
     if camera.rim:
         seen = _add_rim(generator, plate, camera, seen)
     opening = _opening(generator, plate, camera)
-    level = _BLACK / 255 + opening * (seen - _BLACK / 255)
-    return _develop(generator, level)
+    seen -= np.float32(_BLACK / 255)
+    seen *= opening
+    seen += np.float32(_BLACK / 255)
+    return _develop(generator, seen)
 
 
 def _illumination(generator: np.random.Generator, plate: Plate, camera: Camera) -> Plane:
@@ -101,8 +105,11 @@ def _ghost(generator: np.random.Generator, plate: Plate) -> Plane:
 def _shoulder(seen: Plane) -> Plane:
     """Bright parts pressed together below 1, as a camera's curve does."""
     start = np.float32(0.75)
-    over = np.maximum(seen - start, 0)
-    return np.asarray(np.minimum(seen, start) + over / (1 + over / (1 - start)), dtype=np.float32)
+    over = seen - start
+    np.maximum(over, 0, out=over)
+    over /= 1 + over / (1 - start)
+    over += np.minimum(seen, start)
+    return over
 
 
 def _focus(generator: np.random.Generator, plate: Plate, camera: Camera, seen: Plane) -> Plane:
@@ -110,8 +117,8 @@ def _focus(generator: np.random.Generator, plate: Plate, camera: Camera, seen: P
     soft = np.stack([blur(plane, sigma_px) for plane in seen])
     if not camera.sharpening:
         return soft
-    detail = soft - np.stack([blur(plane, 0.012 * plate.radius_px) for plane in soft])
-    return soft + np.float32(camera.sharpening) * detail
+    softer = np.stack([blur(plane, 0.012 * plate.radius_px) for plane in soft])
+    return (1 + np.float32(camera.sharpening)) * soft - np.float32(camera.sharpening) * softer
 
 
 def _add_rim(generator: np.random.Generator, plate: Plate, camera: Camera, seen: Plane) -> Plane:

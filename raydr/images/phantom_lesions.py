@@ -1,4 +1,7 @@
-"""A phantom's lesions by grade of the International Clinical Diabetic Retinopathy scale (doi:10.1016/S0161-6420(03)00475-5)."""
+"""A phantom's lesions by grade of the International Clinical Diabetic Retinopathy scale.
+
+The scale: doi:10.1016/S0161-6420(03)00475-5.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -51,7 +54,7 @@ _RANGES: Final = {
 
 
 def scatter_lesions(generator: np.random.Generator, eye: Eye, grade: int) -> Lesions:
-    """Lesions of a grade: 1 a few microaneurysms; 2 blots, exudates, cotton wool; 3 many in all quadrants; 4 new vessels.
+    """Lesions of a grade: 1 microaneurysms; 2 blots, exudates, cotton wool; 3 many in all quadrants; 4 new vessels.
 
     Raises:
         ValueError: ``grade`` is not 0 to 4.
@@ -162,7 +165,7 @@ def _add_proliferation(generator: np.random.Generator, eye: Eye, lesions: Lesion
             sag = depth * (1 - share**2) ** 0.5 * (1 + 0.15 * generator.standard_normal(16).cumsum() / 4)
             edge = 0.006 * generator.standard_normal(16)
             outline = np.column_stack([np.append(share, share[::-1]) * half_width, np.append(edge, sag[::-1])])
-            lesions.before_retina.append(outline + [x, y - depth / 2])
+            lesions.before_retina.append(outline + np.array([x, y - depth / 2]))
 
 
 def _frond(generator: np.random.Generator, center: tuple[float, float]) -> list[Points]:

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from raydr.images.phantom_eye import Eye
-from raydr.images.phantom_plate import Pen, Plane, Plate, Points, blur, each
+from raydr.images.phantom_plate import Pen, Plane, Plate, Points, absorb, blur
 
 _STEP: Final = 0.02  # between a vessel's points, in radii of the field of view
 _EDGE: Final = 1.04
@@ -141,7 +141,7 @@ def paint_vessels(plate: Plate, vessels: list[Vessel], retina: Plane) -> Plane:
     reflex = blur(plate.mask(lambda pen: _draw_reflexes(pen, vessels)), 0.002 * plate.radius_px)
     veins *= 1 - 0.8 * arteries  # where they cross, the artery is mostly above
     share = 1 - 0.6 * reflex
-    return retina * np.exp(-share * (veins * each(_VEIN) + arteries * each(_ARTERY)))
+    return absorb(absorb(retina, _VEIN, veins * share), _ARTERY, arteries * share)
 
 
 def _draw(pen: Pen, vessels: list[Vessel]) -> None:

@@ -44,13 +44,13 @@ def nice_axis(values: Sequence[float], label: str, *, is_log: bool = False, smal
     low, high = min(values), max(values)
     if is_log:
         first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-        if last - first < 2:  # one decade or less: 1, 2 and 5 of each
-            ticks = tuple(10.0**power * step for power in range(first, last + 1) for step in (1, 2, 5))
-        else:
-            ticks = tuple(10.0**power for power in range(first, last + 1))
         pad = (high / low) ** 0.06
         low, high = low / pad, high * pad
-        return Axis(low, high, label, tuple(tick for tick in ticks if low <= tick <= high), is_log=True)
+        decades = [10.0**power for power in range(first, last + 1)]
+        marks = [tick for tick in decades if low <= tick <= high]
+        if len(marks) < 3:
+            marks = [decade * step for decade in decades for step in (1, 2, 5) if low <= decade * step <= high]
+        return Axis(low, high, label, tuple(marks), is_log=True)
     if high - low < 1e-12 * max(1.0, abs(high)):
         low, high = low - 0.5, high + 0.5
     rough = max(smallest_step, (high - low) / 5)
@@ -137,15 +137,15 @@ class Plot:
         placed = [self.place(x, y) for x, y in points]
         kept = placed[:1]
         for before, point, after in zip(placed, placed[1:], placed[2:], strict=False):
-            if not _on_one_line(before, point, after) and math.dist(kept[-1], point) >= _DETAIL:
+            if not _is_within_a_step(before, point, after) and math.dist(kept[-1], point) >= _DETAIL:
                 kept.append(point)
         kept.extend(placed[1:][-1:])
         return "M" + "L".join(f"{left:.1f} {top:.1f}" for left, top in kept)
 
 
-def _on_one_line(before: tuple[float, float], point: tuple[float, float], after: tuple[float, float]) -> bool:
-    across = (point[0] - before[0]) * (after[1] - before[1]) - (point[1] - before[1]) * (after[0] - before[0])
-    return abs(across) < 1e-9
+def _is_within_a_step(before: tuple[float, float], point: tuple[float, float], after: tuple[float, float]) -> bool:
+    """Whether a point of a staircase can go: its neighbours lie to both sides on one level or one upright."""
+    return any(before[axis] == point[axis] == after[axis] for axis in (0, 1))
 
 
 def _text(left: float, top: float, words: str, style: str) -> Markup:

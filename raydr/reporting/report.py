@@ -53,7 +53,9 @@ class Report:
     title: str
     created: datetime
     models: Mapping[str, Sequence[DatasetEvaluation]]
-    """The model that the report is about first; its data sets give the order, the internal one first."""
+    """The model that the report is about first; its data sets give the order."""
+    internal: str = ""
+    """The data set whose patients come from where the training ones do; the others are external. Unsaid where empty."""
     stages: Sequence[Stage] = ()
     trials: Sequence[Trial] = ()
     curves: Mapping[str, Sequence[Mapping[str, float]]] = field(default_factory=dict)

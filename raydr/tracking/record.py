@@ -38,6 +38,11 @@ def write_metrics(client: "MlflowClient", run_id: str, metrics: Mapping[str, flo
         client.log_batch(run_id, metrics=points[start : start + _METRICS_A_CALL])
 
 
+def read_steps(client: "MlflowClient", run_id: str, metric: str) -> set[int]:
+    """The steps at which a metric is recorded."""
+    return {int(found.step) for found in client.get_metric_history(run_id, metric)}
+
+
 def write_file(client: "MlflowClient", run_id: str, file: str, folder: str) -> None:
     """Write a file, from this machine or from an object store, into a folder of the run."""
     if is_local(file):

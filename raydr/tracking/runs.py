@@ -12,7 +12,7 @@ import raydr
 from raydr.errors import InputError, RunError
 from raydr.tracking.params import clean_tags, finite, flatten
 from raydr.tracking.patience import attempt, first_line, may_pass
-from raydr.tracking.record import write_file, write_metrics, write_params, write_tags
+from raydr.tracking.record import read_steps, write_file, write_metrics, write_params, write_tags
 from raydr.tracking.store import choose_store, open_client, set_environment, without_credentials
 
 if TYPE_CHECKING:
@@ -43,6 +43,9 @@ class Tracking(Protocol):
 
     def log_metrics(self, run_id: str, metrics: Mapping[str, float], *, step: int | None = None) -> None:
         """Record the finite ones of some figures."""
+
+    def steps_of(self, run_id: str, metric: str) -> set[int]:
+        """The steps at which the run has a figure already."""
 
     def log_files(self, run_id: str, files: Sequence[str], *, folder: str = "") -> None:
         """Record files (paths or URIs) in a folder of the run."""
@@ -117,6 +120,12 @@ class Tracker:
         """Record the finite ones of some figures, at ``step`` (0 where there is none)."""
         self._attempt(run_id, "metrics", lambda client: write_metrics(client, run_id, finite(metrics), step or 0))
 
+    def steps_of(self, run_id: str, metric: str) -> set[int]:
+        """The steps at which the run has a figure already; none where nothing is known."""
+        found: set[int] = set()
+        self._attempt(run_id, "metrics", lambda client: found.update(read_steps(client, run_id, metric)))
+        return found
+
     def log_files(self, run_id: str, files: Sequence[str], *, folder: str = "") -> None:
         """Record files (paths or URIs) in a folder of the run."""
         for file in files:
@@ -187,6 +196,10 @@ class NoTracker:
 
     def log_metrics(self, run_id: str, metrics: Mapping[str, float], *, step: int | None = None) -> None:
         """Nothing."""
+
+    def steps_of(self, run_id: str, metric: str) -> set[int]:  # noqa: ARG002 - the protocol's
+        """None."""
+        return set()
 
     def log_files(self, run_id: str, files: Sequence[str], *, folder: str = "") -> None:
         """Nothing."""

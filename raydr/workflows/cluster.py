@@ -3,6 +3,8 @@
 import contextlib
 import logging
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from contextvars import ContextVar
 
@@ -35,6 +37,16 @@ def connected(settings: ClusterSettings) -> Iterator[None]:
         return
     address = settings.address or os.environ.get("RAY_ADDRESS")
     _quiet()
+    with _signals_kept():
+        _init(address, settings)
+    try:
+        yield
+    finally:
+        if not _is_held.get():
+            ray.shutdown()
+
+
+def _init(address: str | None, settings: ClusterSettings) -> None:
     if address:
         ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
         say(f"cluster: joined {address}: {_room()}")
@@ -48,11 +60,19 @@ def connected(settings: ClusterSettings) -> Iterator[None]:
             logging_level=logging.WARNING,
         )
         say(f"cluster: started on this machine: {_room()}")
+
+
+@contextlib.contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Keep the program's own answer to SIGTERM: Ray replaces it by one that dies with a stack dump."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.getsignal(signal.SIGTERM)
     try:
         yield
     finally:
-        if not _is_held.get():
-            ray.shutdown()
+        signal.signal(signal.SIGTERM, handler)
 
 
 def _room() -> str:

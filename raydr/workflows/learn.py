@@ -76,12 +76,20 @@ def learn(stage: Stage, settings: Job, lesson: Lesson) -> Outcome:
 
         def on_epoch(metrics: Mapping[str, float]) -> None:
             say_epoch(loop, metrics, epochs=lesson.section.optim.epochs)
-            figures = {name: value for name, value in metrics.items() if name != "epoch"}
-            stage.tracker.log_metrics(stage.run_id, figures, step=int(metrics["epoch"]))
+            _log_epoch(stage, metrics)
 
         name = f"{loop}-{stage.name}"
         result = train(orders, datasets, settings.cluster, folder=stage.path("ray"), name=name, on_epoch=on_epoch)
+    recorded = stage.tracker.steps_of(stage.run_id, "loss")
+    for metrics in result.history:  # epochs that were saved just before a driver was killed
+        if int(metrics["epoch"]) not in recorded:
+            _log_epoch(stage, metrics)
     return _outcome(result, model_folder=model_folder, rows=rows)
+
+
+def _log_epoch(stage: Stage, metrics: Mapping[str, float]) -> None:
+    figures = {name: value for name, value in metrics.items() if name != "epoch"}
+    stage.tracker.log_metrics(stage.run_id, figures, step=int(metrics["epoch"]))
 
 
 def _datasets(

@@ -1,0 +1,107 @@
+"""Label files: CSV rows with their line numbers, and what may stand in a cell."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+
+import pyarrow as pa
+
+from raydr import storage
+from raydr.errors import InputError
+
+IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png", ".tif", ".tiff")
+_EYES = {"l": "left", "r": "right", "os": "left", "od": "right"}
+
+
+def read_csv(uri: str, required: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
+    """(line number, row) of a CSV file with a header; InputError where it is missing, empty or malformed."""
+    reader = csv.reader(io.StringIO(_text(uri), newline=""), skipinitialspace=True, strict=True)
+    rows: list[tuple[int, dict[str, str]]] = []
+    header: list[str] = []
+    try:
+        for cells in reader:
+            row = [cell.strip() for cell in cells]
+            if not any(row):
+                continue
+            if not header:
+                header = row
+                _check_header(uri, header, required)
+            else:
+                rows.append((reader.line_num, _named(header, row, f"{uri}: line {reader.line_num}")))
+    except csv.Error as error:
+        raise InputError(f"{uri}: line {reader.line_num}: not CSV: {error}") from None
+    if not header:
+        raise InputError(f"{uri}: is empty; a header with {', '.join(required)} is needed")
+    if not rows:
+        raise InputError(f"{uri}: has a header but no rows; at least one label is needed")
+    return rows
+
+
+def _text(uri: str) -> str:
+    try:
+        return storage.read_bytes(uri).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError(f"{uri}: not a text file in UTF-8; a CSV file with a header is needed") from None
+    except FileNotFoundError:
+        raise InputError(f"{uri}: no such file; a CSV file with a header is needed") from None
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"{uri}: cannot be read: {' '.join(str(error).split())}") from None
+
+
+def _check_header(uri: str, header: Sequence[str], required: Sequence[str]) -> None:
+    for name in required:
+        if name not in header:
+            raise InputError(f"{uri}: {name}: the column is missing; the file has {', '.join(header)}")
+        if header.count(name) > 1:
+            raise InputError(f"{uri}: {name}: two columns have this name")
+
+
+def _named(header: Sequence[str], row: Sequence[str], where: str) -> dict[str, str]:
+    """A row by column; missing cells are empty, cells beyond the header an error (an unquoted comma shifts a row)."""
+    if any(row[len(header) :]):
+        raise InputError(f"{where}: has {len(row)} cells, the header {len(header)}; a comma in a cell needs quotes")
+    return {name: row[place] if place < len(row) else "" for place, name in enumerate(header)}
+
+
+def parse_grade(text: str, where: str) -> int | None:
+    """The ICDR grade in a cell, None where it is empty; InputError where it is neither."""
+    if text == "":
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if value not in range(5):
+        raise InputError(f"{where}: {text!r} is no grade; allowed: 0, 1, 2, 3, 4 or empty")
+    return int(value)
+
+
+def parse_split(text: str, where: str) -> str:
+    """The split in a cell; InputError where it is none of train, val and test."""
+    if text not in ("train", "val", "test"):
+        raise InputError(f"{where}: {text!r}; allowed: train, val, test")
+    return text
+
+
+def parse_eye(text: str) -> str | None:
+    """`left` or `right` where the cell says so in a usual way, else what it says, None where it is empty."""
+    return _EYES.get(text.lower(), text.lower()) or None
+
+
+def parse_image(text: str, where: str) -> str:
+    """The path below the images folder in a cell, without an image's suffix; InputError where it leads out of it."""
+    path = PurePosixPath(text.replace("\\", "/"))
+    if not path.name or path.is_absolute() or ".." in path.parts:
+        raise InputError(f"{where}: {text!r} must be a path below the images folder")
+    return image_key(path)
+
+
+def image_key(path: PurePosixPath) -> str:
+    """What an image is called in labels and ids: its path without an image's suffix."""
+    return str(path.with_suffix("")) if path.suffix.lower() in IMAGE_SUFFIXES else str(path)
+
+
+def cell_of(cells: Mapping[str, str], column: str | None) -> str:
+    """A cell of a column that may not be named; empty where it is not."""
+    return "" if column is None else cells.get(column, "")

@@ -1,0 +1,111 @@
+"""The command line on phantoms: a folder with made-up eyes and a run small enough for a test."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from raydr.images.phantom import write_phantoms
+
+RUN = """
+job = "run"
+out = "OUT/run"
+
+[preprocess]
+side_px = 48
+
+[index.sources.phantoms]
+layout = "eyepacs"
+images = "OUT/phantoms/images"
+labels = "OUT/phantoms/trainLabels.csv"
+
+[index.sources.elsewhere]
+layout = "eyepacs"
+role = "external"
+images = "OUT/elsewhere/images"
+labels = "OUT/elsewhere/trainLabels.csv"
+
+[index.budget]
+fraction = 0.5
+
+[prepare]
+side_px = 64
+images_per_shard = 32
+
+[pretrain.model]
+backbone = "test_resnet"
+[pretrain.method]
+projection_dim = 16
+hidden_dim = 32
+[pretrain.optim]
+epochs = 12
+batch_size = 16
+
+[finetune.head]
+kind = "grades"
+[finetune.model]
+backbone = "test_resnet"
+[finetune.optim]
+epochs = 2
+batch_size = 16
+
+[distill.model]
+backbone = "test_resnet"
+[distill.optim]
+epochs = 2
+batch_size = 16
+[distill.distillation]
+teacher_views = 2
+
+[search]
+trials = 4
+cpus_per_trial = 0.5
+epochs = 2
+grace_epochs = 1
+[search.space]
+"distillation.temperature" = { kind = "loguniform", low = 1.0, high = 6.0 }
+"distillation.label_weight" = { kind = "choice", values = [0.25, 1.0] }
+
+[evaluate]
+num_resamples = 200
+
+[cluster]
+local_cpus = 2
+num_workers = 2
+cpus_per_worker = 0.5
+decode_cpus = 0.5
+object_store_mib = 200
+"""
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with phantoms of two cameras, a truncated photograph among them, and ``run.toml``."""
+    folder = tmp_path_factory.mktemp("work")
+    write_phantoms(str(folder / "phantoms"), num_patients=44, seed=0, side_px=128)
+    write_phantoms(str(folder / "elsewhere"), num_patients=14, seed=1, side_px=128, camera="b", prefix="b")
+    broken = sorted((folder / "phantoms" / "images").iterdir())[0]
+    broken.write_bytes(broken.read_bytes()[:900])
+    (folder / "run.toml").write_text(RUN.replace("OUT", str(folder)))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def raydr(workplace: Path) -> Callable[..., subprocess.Popen[str]]:
+    """Starts ``raydr …`` in the workplace as a process group of its own."""
+
+    def start(*arguments: str) -> subprocess.Popen[str]:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "MLFLOW_"))}
+        return subprocess.Popen(
+            [sys.executable, "-m", "raydr", *arguments],
+            cwd=workplace,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    return start

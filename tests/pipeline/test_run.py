@@ -1,0 +1,154 @@
+"""The whole chain through the command line: killed in mid-pretraining, resumed, then found up to date."""
+
+import json
+import signal
+import time
+
+import pyarrow.parquet as pq
+import pytest
+from mlflow import MlflowClient
+
+pytestmark = pytest.mark.pipeline
+
+
+def wait_for(condition, process, timeout_s):
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert process.poll() is None, process.stdout.read()
+        assert time.monotonic() < deadline, "it did not come in time"
+        time.sleep(0.2)
+
+
+@pytest.fixture(scope="module")
+def killed(workplace, raydr):
+    """Number of states that pretraining had reported when its driver was killed with SIGKILL."""
+    process = raydr("run", "--config", "run.toml")
+
+    def states():
+        return sorted((workplace / "run" / "pretrain" / "ray").glob("pretrain-*/epoch_*"))
+
+    wait_for(lambda: len(states()) >= 2, process, 240)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert not (workplace / "run" / "pretrain" / "result.json").exists()
+    before = json.loads((workplace / "run" / "pretrain" / "run.json").read_text())
+    return states()[-1].name, before["mlflow_run_id"]
+
+
+@pytest.fixture(scope="module")
+def finished(killed, raydr):
+    """What the same command printed after the kill."""
+    process = raydr("run", "--config", "run.toml")
+    output, _ = process.communicate(timeout=420)
+    assert process.returncode == 0, output
+    return output
+
+
+@pytest.fixture(scope="module")
+def result(finished, workplace):
+    return json.loads((workplace / "run" / "result.json").read_text())
+
+
+def test_the_killed_run_goes_on_from_its_last_state(killed, finished):
+    last_epoch = int(killed[0].removeprefix("epoch_"))
+    assert "index: up to date" in finished
+    assert "prepare: up to date" in finished
+    first = next(line for line in finished.splitlines() if "pretrain epoch" in line)
+    resumed_at = int(first.split("pretrain epoch ")[1].split("/")[0])
+    assert last_epoch + 1 <= resumed_at <= last_epoch + 2  # numbers on the screen start at 1
+    assert "pretrain epoch 12/12" in finished
+
+
+def test_the_mlflow_run_of_the_killed_stage_is_continued_not_duplicated(killed, result, workplace):
+    client = MlflowClient(f"sqlite:///{workplace}/run/mlflow.db")
+    runs = client.search_runs([found.experiment_id for found in client.search_experiments()], max_results=200)
+    names = [run.info.run_name for run in runs]
+    assert [names.count(name) for name in ("run", "index", "pretrain", "finetune", "search")] == [1] * 5
+    pretraining = next(run for run in runs if run.info.run_name == "pretrain")
+    assert pretraining.info.run_id == killed[1]
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    steps = [found.step for found in client.get_metric_history(killed[1], "loss")]
+    assert sorted(set(steps)) == list(range(12))
+
+
+def test_runs_nest_pipeline_stage_trial(result, workplace):
+    client = MlflowClient(f"sqlite:///{workplace}/run/mlflow.db")
+    runs = client.search_runs([found.experiment_id for found in client.search_experiments()], max_results=200)
+    by_id = {run.info.run_id: run for run in runs}
+    trials = [run for run in runs if run.info.run_name.startswith("trial")]
+    assert len(trials) == 4
+    for trial in trials:
+        stage = by_id[trial.data.tags["mlflow.parentRunId"]]
+        assert stage.info.run_name == "search"
+        assert by_id[stage.data.tags["mlflow.parentRunId"]].info.run_id == result["mlflow_run_id"]
+        assert "best_val_auc" in trial.data.metrics
+
+
+def test_the_result_has_the_auc_of_student_and_teacher_on_every_test_set(result):
+    for key in ("auc", "teacher_auc"):
+        assert set(result["metrics"][key]) == {"phantoms", "elsewhere"}
+        for found in result["metrics"][key].values():
+            assert 0 <= found["low"] <= found["value"] <= found["high"] <= 1
+            assert found["level"] == 0.95
+            assert found["num_patients"] <= found["num_images"]
+    assert result["metrics"]["auc"]["elsewhere"]["num_images"] == 28
+
+
+def test_the_truncated_photograph_is_in_quarantine_and_cost_no_other(result, workplace):
+    quarantine = pq.read_table(workplace / "run" / "prepare" / "quarantine.parquet").to_pylist()
+    assert [row["reason"] for row in quarantine] == ["truncated"]
+    counts = json.loads((workplace / "run" / "prepare" / "result.json").read_text())["metrics"]
+    assert counts["num_written"] == counts["num_images"] - 1 == 115
+
+
+def test_the_student_is_registered_and_champion_only_if_not_worse_than_the_teacher(result, workplace):
+    client = MlflowClient(f"sqlite:///{workplace}/run/mlflow.db")
+    aliases = client.get_registered_model("raydr").aliases
+    is_not_worse = result["metrics"]["val_auc"] >= result["metrics"]["teacher_val_auc"]
+    assert ("champion" in aliases) == is_not_worse == result["metrics"]["champion"]
+    assert result["metrics"]["student_model"].endswith(f"/{aliases['challenger']}")
+
+
+def test_the_last_screen_names_stages_figures_report_and_tracker(finished, result, workplace):
+    for stage in ("index", "prepare", "pretrain", "finetune", "search", "evaluate teacher", "evaluate student"):
+        assert stage in finished
+    assert f"report   {workplace}/run/report.html" in finished
+    assert f"mlflow ui --backend-store-uri sqlite:///{workplace}/run/mlflow.db" in finished
+    found = result["metrics"]["auc"]["phantoms"]
+    assert f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]" in finished
+    assert "Traceback" not in finished
+
+
+def test_run_again_it_ends_at_once_saying_that_every_stage_is_up_to_date(result, raydr):
+    process = raydr("run", "--config", "run.toml")
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    stages = ("index", "prepare", "pretrain", "finetune", "search", "evaluate")
+    assert [f"{stage}: up to date" in output for stage in stages] == [True] * len(stages)
+    assert "cluster: started" not in output
+
+
+def test_a_changed_setting_runs_its_stage_and_those_after_it_again(result, raydr, workplace):
+    process = raydr("run", "--config", "run.toml", "--set", "evaluate.num_resamples=150")
+    output, _ = process.communicate(timeout=180)
+    assert process.returncode == 0, output
+    assert "search: up to date" in output
+    assert "evaluate: done" in output
+
+
+def test_predict_scores_a_folder_and_a_broken_file_is_a_row_with_an_error(result, raydr, workplace):
+    model = result["artifacts"]["student"]
+    process = raydr("predict", "--model", model, "--images", "phantoms/images", "--out", "scores.parquet")
+    output, _ = process.communicate(timeout=180)
+    assert process.returncode == 0, output
+    rows = pq.read_table(workplace / "scores.parquet").to_pylist()
+    assert len(rows) == 88
+    bad = [row for row in rows if row["error"] is not None]
+    assert [row["error"].split(":")[0] for row in bad] == ["truncated"]
+    assert bad[0]["probability"] is None
+    for row in rows:
+        if row["error"] is None:
+            assert 0 <= row["probability"] <= 1
+            assert sum(row[f"grade_{grade}"] for grade in range(5)) == pytest.approx(1, abs=1e-5)
+            assert sum(row[f"grade_{grade}"] for grade in (2, 3, 4)) == pytest.approx(row["probability"], abs=1e-5)
+    assert rows[0]["image"].endswith(rows[0]["image_id"])

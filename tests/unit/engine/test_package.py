@@ -1,0 +1,93 @@
+"""A model folder: what is loaded is what was saved, anything torn, replaced or of another kind is refused."""
+
+import json
+
+import pytest
+import torch
+
+from raydr.engine.package import (
+    ModelDescription,
+    load_backbone_weights,
+    load_model,
+    read_description,
+    save_model,
+)
+from raydr.errors import InputError
+from raydr.images.preprocess import Preprocess
+from raydr.models.backbone import create_backbone
+from raydr.models.classifier import Classifier
+
+NAME = "test_resnet"
+PREPROCESS = Preprocess(side_px=32, enhance="clahe", through_px=64)
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    return Classifier(create_backbone(NAME), 5).eval()
+
+
+@pytest.fixture
+def folder(network, tmp_path):
+    description = ModelDescription(NAME, "grades", PREPROCESS, thresholds={"youden": 0.3}, provenance={"seed": "0"})
+    save_model(str(tmp_path / "model"), network, description)
+    return str(tmp_path / "model")
+
+
+def test_a_loaded_model_computes_what_the_saved_one_did_and_knows_its_preprocessing(network, folder):
+    loaded = load_model(folder)
+    image = torch.rand(2, 3, 32, 32)
+    with torch.inference_mode():
+        assert torch.equal(loaded.network(image), network(image))
+    assert not loaded.network.training
+    assert (loaded.preprocess, loaded.head, dict(loaded.thresholds)) == (PREPROCESS, "grades", {"youden": 0.3})
+
+
+def test_a_backbone_can_be_filled_from_any_model_of_its_architecture(network, folder):
+    backbone = create_backbone(NAME)
+    load_backbone_weights(folder, backbone, name=NAME)
+    for name, tensor in network.backbone.state_dict().items():
+        assert torch.equal(backbone.state_dict()[name], tensor)
+
+
+def test_a_backbone_of_another_architecture_is_refused_naming_both(folder):
+    with pytest.raises(InputError, match="'test_resnet', but model.backbone asks for 'resnet18'"):
+        load_backbone_weights(folder, create_backbone("resnet18"), name="resnet18")
+
+
+def test_a_bare_backbone_is_no_classifier(network, tmp_path):
+    save_model(str(tmp_path / "bare"), network, ModelDescription(NAME, None, PREPROCESS))
+    assert read_description(str(tmp_path / "bare")).head is None
+    with pytest.raises(InputError, match="without a head"):
+        load_model(str(tmp_path / "bare"))
+
+
+def test_replaced_weights_are_refused(folder, tmp_path):
+    path = tmp_path / "model" / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"model\.safetensors: is not the file"):
+        load_model(folder)
+
+
+def test_a_description_that_does_not_fit_the_weights_is_refused(folder, tmp_path):
+    path = tmp_path / "model" / "model.json"
+    content = json.loads(path.read_text())
+    content["head"] = "binary"
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"head\.weight is missing or of another shape"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize(("text", "message"), [("{", "not valid JSON"), ('{"format": 9}', "format: only 1")])
+def test_a_broken_description_is_refused_in_one_line(tmp_path, text, message):
+    (tmp_path / "model.json").write_text(text)
+    with pytest.raises(InputError, match=message) as caught:
+        load_model(str(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_without_a_model_is_named(tmp_path):
+    with pytest.raises(InputError, match="is no model folder"):
+        load_model(str(tmp_path / "nothing"))
