@@ -15,6 +15,7 @@ _CLAHE_TILES: Final = 8
 _GRAHAM_GAIN: Final = 4.0
 _GRAHAM_SIGMA: Final = 1 / 60  # of the side: a thirtieth of the retina's radius
 _GRAHAM_GREY: Final = 128.0
+_RIM: Final = 0.01  # of the side
 
 
 def enhance(image: NDArray[np.uint8], kind: Enhancement) -> NDArray[np.uint8]:
@@ -68,7 +69,11 @@ def _clahe(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _graham(image: NDArray[np.uint8], is_retina: NDArray[np.bool_]) -> NDArray[np.uint8]:
     sigma = _GRAHAM_SIGMA * len(image)
-    weight = is_retina.astype(np.float32)[:, :, None]
+    # The retina's rim is part surround; counted in the mean it would light a ring beside itself.
+    reach = 2 * max(1, round(_RIM * len(image))) + 1
+    around = np.ones((reach, reach), dtype=np.uint8)
+    inner = cv2.erode(is_retina.astype(np.float32), around, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    weight = np.asarray(inner, dtype=np.float32)[:, :, None]
     colour = image.astype(np.float32)
     total = cv2.GaussianBlur(colour * weight, (0, 0), sigma)
     share = cv2.GaussianBlur(weight[:, :, 0], (0, 0), sigma)[:, :, None]

@@ -6,10 +6,11 @@
 import argparse
 import json
 import os
+import re
 import shutil
 import sys
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from math import isclose
@@ -23,7 +24,7 @@ import numpy as np
 
 from raydr.errors import InputError
 from raydr.images.jpeg import encode
-from raydr.images.phantom_picture import CameraName, EyeName, draw_phantom
+from raydr.images.phantom_picture import CameraName, EyeName, draw_phantom, random_stream
 
 __all__ = ["PREVALENCE", "draw_grades", "draw_phantom", "write_phantoms"]
 
@@ -39,7 +40,7 @@ _FEW_PATIENTS: Final = 24  # so few are drawn before other processes have starte
 
 def draw_grades(patient_seed: int, *, prevalence: Sequence[float] = PREVALENCE) -> tuple[int, int]:
     """A patient's grades, left and right: thresholds on two correlated normal severities (a Gaussian copula)."""
-    generator = np.random.default_rng([patient_seed, 1])
+    generator = random_stream(patient_seed, "grades")
     shared, *own = generator.standard_normal(3)
     weight = _EYE_CORRELATION**0.5
     left, right = (
@@ -58,7 +59,7 @@ def write_phantoms(
     camera: CameraName = "a",
     prefix: str = "",
     prevalence: Sequence[float] = PREVALENCE,
-    num_workers: int | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> bool:
     """Write two eyes of every patient in EyePACS layout; whether it was done (False: exactly these were there).
 
@@ -74,14 +75,14 @@ def write_phantoms(
         camera: See ``draw_phantom``.
         prefix: What every patient's name begins with: sets that are used together need different ones.
         prevalence: The shares of the grades 0 to 4.
-        num_workers: Processes that draw; by default one a core.
+        progress: Called with the number of patients drawn so far; their pictures are drawn on all cores.
 
     Raises:
         InputError: The folder holds something else.
         ValueError: An argument out of its range.
     """
     folder = Path(folder)
-    _check(num_patients, side_px, prevalence)
+    _check(num_patients, side_px, prefix, prevalence)
     record: dict[str, object] = {
         "drawing": _DRAWING,
         "num_patients": num_patients,
@@ -101,7 +102,11 @@ def write_phantoms(
             _write_patient, unfinished / "images", seed=seed, side_px=side_px, camera=camera, prevalence=prevalence
         )
         names = [(index, f"{prefix}{index:05d}") for index in range(num_patients)]
-        lines = [line for patient in _map(draw, names, num_workers) for line in patient]
+        lines: list[str] = []
+        for number, of_patient in enumerate(_each(draw, names), start=1):
+            lines += of_patient
+            if progress:
+                progress(number)
         (unfinished / "trainLabels.csv").write_text("\n".join(["image,level", *lines, ""]), encoding="utf-8")
         (unfinished / _RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         unfinished.replace(folder)  # takes the place of an empty folder as well
@@ -110,11 +115,13 @@ def write_phantoms(
     return True
 
 
-def _check(num_patients: int, side_px: int, prevalence: Sequence[float]) -> None:
+def _check(num_patients: int, side_px: int, prefix: str, prevalence: Sequence[float]) -> None:
     if num_patients < 1:
         raise ValueError(f"num_patients must be at least 1, got {num_patients}")
     if side_px < 32:
         raise ValueError(f"side_px must be at least 32, got {side_px}")
+    if not re.fullmatch(r"[\w.-]*", prefix):
+        raise ValueError(f"prefix must be letters, digits and any of . _ -, got {prefix!r}")
     if len(prevalence) != 5 or min(prevalence) < 0 or not isclose(sum(prevalence), 1, abs_tol=1e-6):
         raise ValueError(f"prevalence must be five shares that add up to 1, got {list(prevalence)}")
 
@@ -137,13 +144,15 @@ def _is_there(folder: Path, record: dict[str, object]) -> bool:
     return True
 
 
-def _map(draw: partial[list[str]], names: list[tuple[int, str]], num_workers: int | None) -> list[list[str]]:
-    workers = num_workers or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+def _each(draw: partial[list[str]], names: Sequence[tuple[int, str]]) -> Iterator[list[str]]:
+    """``draw`` of every name, in order."""
+    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if workers == 1 or len(names) <= _FEW_PATIENTS:
-        return [draw(name) for name in names]
+        yield from map(draw, names)
+        return
     # Fresh processes: forking one that has threads may hang.
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_prepare_worker) as pool:
-        return list(pool.map(draw, names, chunksize=4))
+        yield from pool.map(draw, names, chunksize=4)
 
 
 def _prepare_worker() -> None:
@@ -162,10 +171,17 @@ def _write_patient(
     lines: list[str] = []
     for eye, grade in zip(_EYES, draw_grades(patient_seed, prevalence=prevalence), strict=True):
         picture = draw_phantom(patient_seed=patient_seed, eye=eye, grade=grade, side_px=side_px, camera=camera)
-        quality = int(np.random.default_rng([patient_seed, 2, len(lines)]).integers(75, 96))
+        quality = int(random_stream(patient_seed, "jpeg", eye).integers(75, 96))
         (images / f"{patient}_{eye}.jpeg").write_bytes(encode(picture, quality=quality))
         lines.append(f"{patient}_{eye},{grade}")
     return lines
+
+
+def _tell(num_patients: int, number: int) -> None:
+    """A line for every tenth of the patients."""
+    if number * 10 // num_patients > (number - 1) * 10 // num_patients:
+        sys.stdout.write(f"{number} of {num_patients} patients drawn\n")
+        sys.stdout.flush()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -187,6 +203,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             side_px=options.side_px,
             camera=options.camera,
             prefix=options.prefix,
+            progress=partial(_tell, options.patients),
         )
     except (InputError, ValueError) as error:
         sys.stderr.write(f"{error}\n")

@@ -7,12 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raydr.images.phantom_plate import Plane, Plate, absorb, blur, each, mix
+from raydr.images.phantom_shapes import blob, fill
 
 # Red, green, blue shares of the light that comes back, as a fundus camera shows them.
 _RETINA: Final = np.array([0.68, 0.345, 0.145])
 _PIGMENT: Final = np.array([0.35, 0.65, 0.95])  # how much more melanin takes of each colour
 _DISC: Final = np.array([0.99, 0.70, 0.33])
 _CUP: Final = np.array([1.0, 0.90, 0.62])
+_DRUSEN: Final = np.array([0.95, 0.70, 0.36])
+_NAEVUS: Final = np.array([0.55, 0.45, 0.25])  # exponents of what it takes of each colour
 _CHOROID: Final = np.array([0.10, -0.16, -0.06])  # a choroidal vessel shows redder than the tissue around it
 
 
@@ -25,6 +28,7 @@ class Patient:
     """How clearly the choroid's vessels show through, 0 to 1."""
     disc_radius: float
     cup_share: float
+    has_drusen: bool
     vessel_width: float
     """Of the arcades' veins at the disc, in radii of the field of view."""
     tortuosity: float
@@ -46,6 +50,7 @@ def draw_patient(generator: np.random.Generator) -> Patient:
         tessellation=float(np.clip(generator.normal(0.25, 0.3), 0.0, 1.0)),
         disc_radius=float(generator.uniform(0.115, 0.15)),
         cup_share=float(generator.uniform(0.3, 0.6)),
+        has_drusen=bool(generator.random() < 0.15),
         vessel_width=float(generator.uniform(0.026, 0.036)),
         tortuosity=float(generator.uniform(0.5, 1.5)),
     )
@@ -68,6 +73,7 @@ def paint_retina(generator: np.random.Generator, plate: Plate, eye: Eye) -> Plan
     melanin = patient.melanin + mottle + grain + 0.48 * macula + 0.38 * foveola
     retina = absorb(each(_RETINA), _PIGMENT, melanin)
     retina *= 1 + _choroid(generator, plate, eye) * each(_CHOROID)
+    retina = _paint_harmless_marks(generator, plate, eye, retina)
     retina = mix(retina, _DISC * 0.95, plate.bump(*eye.disc, 0.34) * generator.uniform(0.06, 0.22))
     around_disc, (rows, columns) = plate.window(*eye.disc, 0.3)
     retina[:, rows, columns] = _paint_disc(generator, around_disc, eye, retina[:, rows, columns])
@@ -81,6 +87,20 @@ def _choroid(generator: np.random.Generator, plate: Plate, eye: Eye) -> Plane:
     hidden = 1 - plate.bump(*eye.fovea, 0.5)
     patches = np.clip(0.7 + 0.6 * plate.field(generator, cells=4), 0.0, 1.6)
     return np.asarray(ribbons * hidden * patches * (0.15 + 1.2 * eye.patient.tessellation), dtype=np.float32)
+
+
+def _paint_harmless_marks(generator: np.random.Generator, plate: Plate, eye: Eye, retina: Plane) -> Plane:
+    """Drusen (pale soft spots about the macula) and a naevus: of age and chance, not of diabetes."""
+    if eye.patient.has_drusen:
+        places = np.array(eye.fovea) + generator.normal(0, 0.22, (int(generator.integers(10, 45)), 2))
+        spots = [blob(generator, (x, y), generator.uniform(0.007, 0.018), rough=0.2) for x, y in places.tolist()]
+        cover = blur(plate.mask(lambda pen: fill(pen, spots)), 0.007 * plate.radius_px)
+        retina = mix(retina, _DRUSEN, generator.uniform(0.3, 0.6) * cover)
+    if generator.random() < 0.08:
+        x, y = generator.uniform(-0.6, 0.6, 2).tolist()
+        spot = blob(generator, (x, y), generator.uniform(0.04, 0.09), rough=0.25)
+        retina = absorb(retina, _NAEVUS, blur(plate.mask(lambda pen: fill(pen, [spot])), 0.02 * plate.radius_px))
+    return retina
 
 
 def _paint_disc(generator: np.random.Generator, plate: Plate, eye: Eye, retina: Plane) -> Plane:

@@ -11,6 +11,7 @@ import numpy as np
 
 from raydr.images.phantom_eye import Eye
 from raydr.images.phantom_plate import Pen, Plane, Plate, Points, absorb, blur, mix
+from raydr.images.phantom_shapes import blob, fill, turned
 
 _BLOOD: Final = np.array([0.36, 0.95, 0.62])  # exponents that blood takes of red, green, blue
 _OLD_BLOOD: Final = np.array([0.55, 1.5, 1.0])
@@ -47,8 +48,8 @@ class _Range:
 
 _RANGES: Final = {
     1: _Range((1, 5)),
-    2: _Range((5, 14), blots=(6, 14), flames=(0, 3), exudate_clusters=(1, 3), cotton_wool=(0, 3)),
-    3: _Range((15, 35), blots=(22, 44), flames=(2, 7), exudate_clusters=(0, 4), cotton_wool=(1, 5)),
+    2: _Range((5, 14), blots=(4, 11), flames=(0, 3), exudate_clusters=(0, 2), cotton_wool=(0, 2)),
+    3: _Range((15, 35), blots=(20, 40), flames=(2, 7), exudate_clusters=(0, 4), cotton_wool=(1, 5)),
     4: _Range((8, 25), blots=(8, 28), flames=(0, 5), exudate_clusters=(0, 3), cotton_wool=(0, 4)),
 }
 
@@ -67,18 +68,18 @@ def scatter_lesions(generator: np.random.Generator, eye: Eye, grade: int) -> Les
     of_grade = _RANGES[grade]
     for index in range(_count(generator, of_grade.microaneurysms)):
         place = _place(generator, eye, quadrant=index % 4 if grade > 2 else None)
-        lesions.red.append(_blob(generator, place, generator.uniform(0.006, 0.011), rough=0.15))
+        lesions.red.append(blob(generator, place, generator.uniform(0.006, 0.011), rough=0.15))
     for index in range(_count(generator, of_grade.blots)):
         place = _place(generator, eye, quadrant=index % 4 if grade > 2 else None)
-        radius = float(np.clip(generator.lognormal(np.log(0.027), 0.4), 0.014, 0.065))
-        lesions.red.append(_blob(generator, place, radius, rough=0.2))
+        radius = float(np.clip(generator.lognormal(np.log(0.022), 0.4), 0.012, 0.06))
+        lesions.red.append(blob(generator, place, radius, rough=0.2))
     for _ in range(_count(generator, of_grade.flames)):
         lesions.red.append(_flame(generator, eye))
     for _ in range(_count(generator, of_grade.exudate_clusters)):
         lesions.exudates.extend(_exudate_cluster(generator, eye))
     for _ in range(_count(generator, of_grade.cotton_wool)):
         place = _place(generator, eye, near_disc=True)
-        lesions.cotton_wool.append(_blob(generator, place, generator.uniform(0.03, 0.06), rough=0.35, stretch=1.5))
+        lesions.cotton_wool.append(blob(generator, place, generator.uniform(0.03, 0.06), rough=0.35, stretch=1.5))
     if grade == 4:
         _add_proliferation(generator, eye, lesions)
     return lesions
@@ -101,24 +102,6 @@ def _place(
             return float(x), float(y)
 
 
-def _blob(
-    generator: np.random.Generator, place: tuple[float, float], radius: float, *, rough: float, stretch: float = 1.25
-) -> Points:
-    """A closed irregular outline [28, 2]: a circle with waves, squeezed in some direction."""
-    angle = np.linspace(0, 2 * np.pi, 28, endpoint=False)
-    order = np.arange(2, 5)
-    waves = np.cos(angle[:, None] * order + generator.uniform(0, 2 * np.pi, 3)) / order
-    outline = radius * (1 + rough * waves.sum(axis=1))
-    squeeze = np.sqrt(generator.uniform(1.0, stretch))
-    tilt = generator.uniform(0, np.pi)
-    return _turned(np.column_stack([squeeze * np.cos(angle), np.sin(angle) / squeeze]) * outline[:, None], tilt, place)
-
-
-def _turned(points: Points, angle: float, place: tuple[float, float]) -> Points:
-    cosine, sine = np.cos(angle), np.sin(angle)
-    return np.asarray(points @ np.array([[cosine, sine], [-sine, cosine]]) + place)
-
-
 def _flame(generator: np.random.Generator, eye: Eye) -> Points:
     """A haemorrhage drawn out along the nerve fibres, which run from the disc."""
     place = _place(generator, eye, near_disc=True)
@@ -128,7 +111,7 @@ def _flame(generator: np.random.Generator, eye: Eye) -> Points:
     upper = half_width * (1 - share**2) * (1 + 0.5 * generator.standard_normal(12).cumsum() / 12)
     lower = -half_width * (1 - share**2) * (1 + 0.5 * generator.standard_normal(12).cumsum() / 12)
     outline = np.column_stack([np.append(share, share[::-1]) * length, np.append(upper, lower[::-1])])
-    return _turned(outline, float(along), place)
+    return turned(outline, float(along), place)
 
 
 def _exudate_cluster(generator: np.random.Generator, eye: Eye) -> list[Points]:
@@ -145,7 +128,7 @@ def _exudate_cluster(generator: np.random.Generator, eye: Eye) -> list[Points]:
     radius = np.clip(generator.lognormal(np.log(0.011), 0.5, count), 0.005, 0.034)
     places = np.column_stack([x + distance * np.cos(angle), y + distance * np.sin(angle)])
     return [
-        _blob(generator, (float(place[0]), float(place[1])), float(size), rough=0.4, stretch=1.8)
+        blob(generator, (float(place[0]), float(place[1])), float(size), rough=0.4, stretch=1.8)
         for place, size in zip(places, radius, strict=True)
     ]
 
@@ -182,11 +165,11 @@ def _frond(generator: np.random.Generator, center: tuple[float, float]) -> list[
 def paint_deep_lesions(generator: np.random.Generator, plate: Plate, lesions: Lesions, retina: Plane) -> Plane:
     """The retina with what lies under its vessels: exudates, microaneurysms, haemorrhages."""
     if lesions.exudates:
-        cover = blur(plate.mask(lambda pen: _fill(pen, lesions.exudates)), 0.0025 * plate.radius_px)
+        cover = blur(plate.mask(lambda pen: fill(pen, lesions.exudates)), 0.0025 * plate.radius_px)
         retina = mix(retina, _EXUDATE * _light(generator), 0.9 * cover)
     if lesions.red:
         strengths = generator.uniform(0.6, 1.0, len(lesions.red))
-        cover = blur(plate.mask(lambda pen: _fill(pen, lesions.red, strengths)), 0.005 * plate.radius_px)
+        cover = blur(plate.mask(lambda pen: fill(pen, lesions.red, strengths)), 0.005 * plate.radius_px)
         retina = absorb(retina, _BLOOD, cover)
     return retina
 
@@ -194,24 +177,19 @@ def paint_deep_lesions(generator: np.random.Generator, plate: Plate, lesions: Le
 def paint_shallow_lesions(generator: np.random.Generator, plate: Plate, lesions: Lesions, retina: Plane) -> Plane:
     """The retina with what covers its vessels: cotton wool, new vessels, blood before the retina."""
     if lesions.cotton_wool:
-        cover = blur(plate.mask(lambda pen: _fill(pen, lesions.cotton_wool)), 0.014 * plate.radius_px)
+        cover = blur(plate.mask(lambda pen: fill(pen, lesions.cotton_wool)), 0.014 * plate.radius_px)
         retina = mix(retina, _COTTON_WOOL * _light(generator), 0.8 * cover)
     if lesions.new_vessels:
         cover = plate.mask(lambda pen: _net(pen, lesions.new_vessels))
         retina = absorb(retina, _NEW_VESSEL, cover)
     if lesions.before_retina:
-        cover = blur(plate.mask(lambda pen: _fill(pen, lesions.before_retina)), 0.006 * plate.radius_px)
+        cover = blur(plate.mask(lambda pen: fill(pen, lesions.before_retina)), 0.006 * plate.radius_px)
         retina = absorb(retina, _OLD_BLOOD, cover)
     return retina
 
 
 def _light(generator: np.random.Generator) -> float:
     return float(generator.uniform(0.88, 1.0))
-
-
-def _fill(pen: Pen, shapes: Sequence[Points], strengths: Sequence[float] | np.ndarray | None = None) -> None:
-    for index, corners in enumerate(shapes):
-        pen.polygon(corners, strength=1.0 if strengths is None else float(strengths[index]))
 
 
 def _net(pen: Pen, lines: Sequence[Points]) -> None:

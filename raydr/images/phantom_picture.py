@@ -1,6 +1,6 @@
 """One phantom: the order in which an eye is drawn and photographed."""
 
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,13 @@ from raydr.images.phantom_vessels import grow_vessels, paint_vessels
 
 CameraName = Literal["a", "b"]
 EyeName = Literal["left", "right"]
-# What has a stream of random numbers of its own, so that a change of one leaves the others as they are.
-_STREAMS: Final = ("patient", "anatomy", "lesions", "photograph")
+StreamName = Literal["patient", "anatomy", "lesions", "photograph", "grades", "jpeg"]
+_STREAMS: Final[tuple[StreamName, ...]] = get_args(StreamName)
+
+
+def random_stream(patient_seed: int, name: StreamName, eye: EyeName = "right") -> np.random.Generator:
+    """The random numbers of one purpose: a change of one leaves what the others draw as it is."""
+    return np.random.default_rng([patient_seed, _STREAMS.index(name), int(eye == "left")])
 
 
 def draw_phantom(
@@ -34,12 +39,12 @@ def draw_phantom(
     Raises:
         ValueError: ``grade`` is not 0 to 4.
     """
-    make, is_left = CAMERAS[camera], eye == "left"
-    of_patient, of_anatomy, of_lesions, of_photograph = (
-        np.random.default_rng([patient_seed, index, int(is_left) if index else 0]) for index in range(len(_STREAMS))
-    )
-    plate = lay_plate(of_photograph, make, side_px=side_px, is_left=is_left)
-    the_eye = draw_eye(of_anatomy, draw_patient(of_patient))
+    make = CAMERAS[camera]
+    of_anatomy = random_stream(patient_seed, "anatomy", eye)
+    of_lesions = random_stream(patient_seed, "lesions", eye)
+    of_photograph = random_stream(patient_seed, "photograph", eye)
+    plate = lay_plate(of_photograph, make, side_px=side_px, is_left=eye == "left")
+    the_eye = draw_eye(of_anatomy, draw_patient(random_stream(patient_seed, "patient")))
     lesions = scatter_lesions(of_lesions, the_eye, grade)
     retina = paint_retina(of_anatomy, plate, the_eye)
     retina = paint_deep_lesions(of_lesions, plate, lesions, retina)

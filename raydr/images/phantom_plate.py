@@ -15,7 +15,7 @@ Points = NDArray[np.float64]
 
 _FINER: Final = 2  # masks are drawn this much finer than the picture: OpenCV's lines are whole pixels wide
 _SHIFT: Final = 4  # binary digits after the point in the coordinates that OpenCV draws
-_FIELD_REACH: Final = 1.3  # fields of noise span the square from minus to plus this
+_FIELD_REACH: Final = 1.3  # fields of noise span the square from minus to plus this: more than any picture shows
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,24 +62,17 @@ class Plate:
 
     def field(self, generator: np.random.Generator, *, cells: int) -> Plane:
         """Smooth noise of about unit deviation; ``cells`` grains across. It does not depend on the picture's size."""
-        coarse = generator.standard_normal((cells, cells)).astype(np.float32)
-        # Wide grains are as smooth from every fourth pixel, and much quicker.
-        every = 4 if 2 * _FIELD_REACH * self.radius_px / cells > 16 else 1
-        width, height = -(-self.width_px // every), -(-self.height_px // every)
-        step = (cells - 1) / (2 * _FIELD_REACH * self.radius_px)
-        step_x, middle = (-step if self.is_left else step), (cells - 1) / 2
-        # Pixel i of the small picture has its centre at (i + 0.5) * every of the large one.
-        to_cell = np.array(
-            [
-                [step_x * every, 0.0, middle + step_x * (0.5 * every - self.center_x_px)],
-                [0.0, step * every, middle + step * (0.5 * every - self.center_y_px)],
-            ]
+        coarse = generator.standard_normal((cells, cells), dtype=np.float32)
+        reach_px = _FIELD_REACH * self.radius_px
+        side_px = round(2 * reach_px)
+        # Not warpAffine, which knows only 32 places between two cells: wide grains would show steps.
+        whole = cv2.resize(
+            coarse, (side_px, side_px), interpolation=cv2.INTER_CUBIC if cells < 32 else cv2.INTER_LINEAR
         )
-        flags = (cv2.INTER_CUBIC if cells < 32 else cv2.INTER_LINEAR) | cv2.WARP_INVERSE_MAP
-        small = cv2.warpAffine(coarse, to_cell, (width, height), flags=flags, borderMode=cv2.BORDER_REFLECT)
-        if every > 1:
-            small = cv2.resize(small, (width * every, height * every), interpolation=cv2.INTER_LINEAR)
-        return np.asarray(small[: self.height_px, : self.width_px], dtype=np.float32)
+        left, top = round(reach_px - self.center_x_px), round(reach_px - self.center_y_px)
+        if self.is_left:
+            whole, left = whole[:, ::-1], side_px - round(reach_px + self.center_x_px)
+        return np.asarray(whole[top : top + self.height_px, left : left + self.width_px], dtype=np.float32)
 
     def mask(self, draw: Callable[["Pen"], None]) -> Plane:
         """What ``draw`` covers, 0 to 1 a pixel."""

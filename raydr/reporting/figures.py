@@ -37,13 +37,12 @@ def roc(models: Mapping[str, Sequence[DatasetEvaluation]], name: str) -> Markup 
 
 
 def _operating_points(plot: Plot, evaluation: DatasetEvaluation) -> None:
+    spots = []
     for place, (name, figures) in enumerate(evaluation.points):
-        if not is_defined(figures.sensitivity.value) or not is_defined(figures.specificity.value):
-            continue
-        spot = (1 - figures.specificity.value, figures.sensitivity.value)
-        title = f"{point_name(name)}: sensitivity {figures.sensitivity}, specificity {figures.specificity}"
-        plot.dot(*spot, f"point {series(0)}", title=title, radius=8)
-        plot.text(*spot, point_letter(place), "letter middle", shift=(0, 3.8))
+        if is_defined(figures.sensitivity.value) and is_defined(figures.specificity.value):
+            title = f"{point_name(name)}: sensitivity {figures.sensitivity}, specificity {figures.specificity}"
+            spots.append((1 - figures.specificity.value, figures.sensitivity.value, point_letter(place), title))
+    plot.badges(spots, f"point {series(0)}")
 
 
 def calibration(evaluation: DatasetEvaluation) -> Markup | None:
@@ -88,12 +87,13 @@ def scores_by_grade(evaluation: DatasetEvaluation) -> Markup | None:
             outline = [(edge / NUM_SCORE_BINS, top) for place, top in tops for edge in (place, place + 1)]
             kind = "referable" if grade >= REFERABLE_GRADE else "harmless"
             plot.area([(x, float(grade)) for x, _ in outline], outline, f"hill {kind} grade-{grade}")
+    spots = []
     for place, (name, figures) in enumerate(evaluation.points):
         if is_defined(figures.threshold) and 0 <= figures.threshold <= 1:
             plot.segment((figures.threshold, 0), (figures.threshold, NUM_GRADES), "threshold")
             title = f"{point_name(name)}: {figures.threshold:.3f}"
-            plot.dot(figures.threshold, NUM_GRADES, f"point {series(0)}", title=title, radius=8)
-            plot.text(figures.threshold, NUM_GRADES, point_letter(place), "letter middle", shift=(0, 3.8))
+            spots.append((figures.threshold, NUM_GRADES, point_letter(place), title))
+    plot.badges(spots, f"point {series(0)}")
     return plot.svg()
 
 

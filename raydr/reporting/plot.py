@@ -7,11 +7,13 @@ chosen for a picture shown at about its own width of 400 units, so that text sta
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from markupsafe import Markup, escape
 
 Pairs = Iterable[tuple[float, float]]
 _MARGIN_LEFT, _MARGIN_RIGHT, _MARGIN_TOP, _MARGIN_BOTTOM = 58.0, 10.0, 12.0, 48.0
+_NEAR = 4.0  # units of the picture; letters closer than this hide one another
 _DETAIL = 0.6  # units of the picture; a curve of 50,000 points is drawn no finer than this
 
 
@@ -52,10 +54,11 @@ def nice_axis(values: Sequence[float], label: str, *, is_log: bool = False, smal
             marks = [decade * step for decade in decades for step in (1, 2, 5) if low <= decade * step <= high]
         return Axis(low, high, label, tuple(marks), is_log=True)
     if high - low < 1e-12 * max(1.0, abs(high)):
-        low, high = low - 0.5, high + 0.5
+        pad = 0.1 * abs(high) or 0.5
+        low, high = low - pad, high + pad
     rough = max(smallest_step, (high - low) / 5)
     power = 10.0 ** math.floor(math.log10(rough))
-    step = power * next(factor for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * 0.999)
+    step = power * next(factor for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     ticks = tuple(round(place * step, 12) for place in range(first, last + 1))
     return Axis(ticks[0], ticks[-1], label, ticks)
@@ -97,6 +100,25 @@ class Plot:
             )
         )
 
+    def badges(self, spots: Sequence[tuple[float, float, str, str]], style: str) -> None:
+        """Letters at (x, y, letter, title); those that would hide one another share the first one's badge."""
+        shared: list[tuple[tuple[float, float], list[str], list[str]]] = []
+        for x, y, letter, title in spots:
+            place = self.place(x, y)
+            near = next((entry for entry in shared if math.dist(entry[0], place) < _NEAR), None)
+            if near is None:
+                near = (place, [], [])
+                shared.append(near)
+            near[1].append(letter)
+            near[2].append(title)
+        for (left, top), letters, titles in shared:
+            width = 9 + 7.5 * len(letters)
+            box = Markup(
+                '<rect class="{}" x="{:.1f}" y="{:.1f}" width="{:g}" height="16.5" rx="8.25"><title>{}</title></rect>'
+            )
+            self._parts.append(box.format(style, left - width / 2, top - 8.25, width, "; ".join(titles)))
+            self._parts.append(_text(left, top + 3.8, "".join(letters), "letter middle"))
+
     def segment(self, start: tuple[float, float], end: tuple[float, float], style: str) -> None:
         """A straight line between two pairs of values."""
         (left, top), (right, bottom) = self.place(*start), self.place(*end)
@@ -134,7 +156,7 @@ class Plot:
         return Markup("").join(parts)
 
     def _path(self, points: Pairs) -> str:
-        placed = [self.place(x, y) for x, y in points]
+        placed = [point for point, _ in groupby(self.place(x, y) for x, y in points)]
         kept = placed[:1]
         for before, point, after in zip(placed, placed[1:], placed[2:], strict=False):
             if not _is_within_a_step(before, point, after) and math.dist(kept[-1], point) >= _DETAIL:
@@ -145,7 +167,11 @@ class Plot:
 
 def _is_within_a_step(before: tuple[float, float], point: tuple[float, float], after: tuple[float, float]) -> bool:
     """Whether a point of a staircase can go: its neighbours lie to both sides on one level or one upright."""
-    return any(before[axis] == point[axis] == after[axis] for axis in (0, 1))
+    return any(
+        before[axis] == point[axis] == after[axis]
+        and min(before[1 - axis], after[1 - axis]) <= point[1 - axis] <= max(before[1 - axis], after[1 - axis])
+        for axis in (0, 1)
+    )
 
 
 def _text(left: float, top: float, words: str, style: str) -> Markup:

@@ -58,7 +58,7 @@ class Report:
     """The data set whose patients come from where the training ones do; the others are external. Unsaid where empty."""
     stages: Sequence[Stage] = ()
     trials: Sequence[Trial] = ()
-    curves: Mapping[str, Sequence[Mapping[str, float]]] = field(default_factory=dict)
+    curves: Mapping[str, Sequence[Mapping[str, float | None]]] = field(default_factory=dict)
     """Per stage one mapping an epoch, from ``epoch`` and each metric's name to its value."""
     data: Sequence[Mapping[str, int | str]] = ()
     """As `raydr.data.manifest.summary`: dataset, split, images, patients, grade_0 to grade_4."""

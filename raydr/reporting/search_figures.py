@@ -12,6 +12,7 @@ from raydr.metrics.roc import Floats
 from raydr.reporting.plot import Axis, Plot, nice_axis
 from raydr.reporting.wording import setting
 
+_NO_METRICS = ("epoch", "seconds")
 _MAX_LINES = 4  # as many line styles as the style sheet has
 
 
@@ -108,23 +109,23 @@ def is_whole(status: str) -> bool:
     return status.lower() in {"completed", "complete", "finished", "terminated", "done"}
 
 
-def curve_groups(epochs: Sequence[Mapping[str, float]]) -> dict[str, list[str]]:
-    """Metrics of a stage that belong into one picture: those with the same last word, such as the losses."""
-    names = dict.fromkeys(name for entry in epochs for name in entry if name != "epoch")
+def curve_groups(epochs: Sequence[Mapping[str, float | None]]) -> dict[str, list[str]]:
+    """Metrics of a stage by picture: those with the same last word share one, such as the losses."""
+    names = dict.fromkeys(name for entry in epochs for name in entry if name not in _NO_METRICS)
     groups: dict[str, list[str]] = defaultdict(list)
     for name in names:
-        if any(math.isfinite(entry.get(name, math.nan)) for entry in epochs):
+        if any(math.isfinite(_value(entry, name)) for entry in epochs):
             groups[name.replace("/", "_").rpartition("_")[2]].append(name)
     return {kind: found[:_MAX_LINES] for kind, found in groups.items()}
 
 
-def curves(stage: str, epochs: Sequence[Mapping[str, float]], names: Sequence[str], kind: str) -> Markup:
+def curves(stage: str, epochs: Sequence[Mapping[str, float | None]], names: Sequence[str], kind: str) -> Markup:
     """Metrics of a stage by epoch."""
     lines = {
         name: [
-            (float(entry.get("epoch", place)), float(entry[name]))
+            (float(place) if math.isnan(_value(entry, "epoch")) else _value(entry, "epoch"), _value(entry, name))
             for place, entry in enumerate(epochs)
-            if math.isfinite(entry.get(name, math.nan))
+            if math.isfinite(_value(entry, name))
         ]
         for name in names
     }
@@ -137,6 +138,12 @@ def curves(stage: str, epochs: Sequence[Mapping[str, float]], names: Sequence[st
         x, y = line[-1]
         plot.dot(x, y, f"mark line-{place}", title=f"{name} {y:.4g} after epoch {x:g}", radius=3.5)
     return plot.svg()
+
+
+def _value(entry: Mapping[str, float | None], name: str) -> float:
+    """A metric of an epoch; NaN where the epoch has not got it (files write null for NaN)."""
+    found = entry.get(name)
+    return math.nan if found is None else float(found)
 
 
 def _auc(trial: SearchTrial) -> float:

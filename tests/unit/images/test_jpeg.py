@@ -153,6 +153,7 @@ def test_encode_then_decode_keeps_small_red_dots_red():
     assert np.abs(found[20:22, 20:22] - (130, 20, 15)).max() < 30
 
 
+@pytest.mark.filterwarnings("ignore:::PIL")
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
 def test_damaged_bytes_raise_nothing_else(kind):
     generator = random.Random(0)

@@ -86,7 +86,7 @@ def test_a_jpeg_is_decoded_no_larger_than_the_disc_needs(monkeypatch):
 
 def test_a_small_disc_is_decoded_again_with_enough_pixels(monkeypatch):
     sides = watched(monkeypatch)
-    data = encode(photograph(height=1200, width=1800, x=900, y=600, radius=200))
+    data = encode(photograph(height=1200, width=1800, x=900, y=600, radius=330))
     found = Preprocess(side_px=100)(data)
     assert sides == [150, 300]
     assert found[50, 4].max() > 60
@@ -108,7 +108,7 @@ def watched(monkeypatch) -> list[int]:
 def test_the_scale_of_decoding_does_not_move_the_picture():
     image = photograph(height=1200, width=1800, x=900, y=600, radius=560)
     reduced, full = Preprocess(side_px=100)(encode(image)), Preprocess(side_px=100)(png(image))
-    assert np.abs(reduced.astype(int) - full).mean() < 2
+    assert np.abs(reduced.astype(int) - full).mean() < 3
 
 
 @pytest.mark.parametrize("kind", ["none", "equalize", "clahe", "graham"])

@@ -57,6 +57,24 @@ def test_corners_of_a_staircase_are_kept():
     assert re.search(r'd="M([^"]*)"', plot.svg()).group(1).count("L") == 4
 
 
+def test_the_corners_of_a_filled_area_are_kept_though_both_its_edges_end_there():
+    plot, rates = board(), [0, 0.25, 0.5, 0.75, 1]
+    high, low = [0.5, 1, 1, 1, 1], [0, 0.1, 0.2, 0.3, 1]
+    plot.area(zip(rates, low, strict=True), zip(rates, high, strict=True), "band")
+    path = re.search(r'd="M([^"]*)Z"', plot.svg()).group(1).split("L")
+    for corner in [(0, 0), (0.75, 0.3), (1, 1), (0.25, 1), (0, 0.5)]:
+        assert "{:.1f} {:.1f}".format(*plot.place(*corner)) in path
+
+
+def test_letters_that_would_hide_one_another_share_a_badge():
+    plot = board()
+    plot.badges([(0.5, 0.5, "A", "first"), (0.9, 0.9, "B", "other"), (0.501, 0.5, "C", "second")], "point")
+    drawn = plot.svg()
+    assert drawn.count("<rect") == 2
+    assert ">AC<" in drawn
+    assert "first; second" in drawn
+
+
 def test_words_in_a_picture_are_escaped():
     plot = Plot(Axis(0, 1, "<b>", (0, 1)), share_axis("up"), '"><script>')
     plot.dot(0.5, 0.5, "mark", title="<i>")

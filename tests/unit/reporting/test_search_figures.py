@@ -59,7 +59,17 @@ def test_names_are_as_short_as_they_are_unambiguous():
 
 
 def test_losses_share_a_picture_and_metrics_that_never_came_have_none():
-    epochs = [{"epoch": 1, "train_loss": 1.0, "val/loss": 2.0, "val_auc": 0.5, "kappa": float("nan")}]
+    epochs = [
+        {
+            "epoch": 1,
+            "train_loss": 1.0,
+            "val/loss": 2.0,
+            "val_auc": 0.5,
+            "kappa": float("nan"),
+            "lr": None,
+            "seconds": 9.0,
+        }
+    ]
     assert search_figures.curve_groups(epochs) == {"loss": ["train_loss", "val/loss"], "auc": ["val_auc"]}
 
 
