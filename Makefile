@@ -42,7 +42,7 @@ test: lint
 
 demo: $(STAMP)
 	@$(BIN)/python -m raydr.images.phantom runs/phantoms --patients 300 --seed 0
-	@$(BIN)/python -m raydr.images.phantom runs/phantoms_b --patients 80 --seed 1 --camera b
+	@$(BIN)/python -m raydr.images.phantom runs/phantoms_b --patients 80 --seed 1 --camera b --prefix b
 	@$(BIN)/raydr run --config jobs/demo.toml
 
 clean:

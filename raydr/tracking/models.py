@@ -168,7 +168,7 @@ def fetch_model(uri: str, *, tracker_uri: str | None) -> str:
 
 
 def _save(stored: str, local: str, example_jpeg: bytes, *, model_id: str, run_id: str | None) -> None:
-    import pandas as pd  # type: ignore[import-untyped]
+    import pandas as pd
     from mlflow.models import Model
     from mlflow.pyfunc import save_model
 

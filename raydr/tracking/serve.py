@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import mlflow.models
 import numpy as np
-import pandas as pd  # type: ignore[import-untyped]
+import pandas as pd
 import torch
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from numpy.typing import NDArray

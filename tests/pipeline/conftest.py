@@ -87,7 +87,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("work")
     write_phantoms(str(folder / "phantoms"), num_patients=44, seed=0, side_px=128)
     write_phantoms(str(folder / "elsewhere"), num_patients=14, seed=1, side_px=128, camera="b", prefix="b")
-    broken = sorted((folder / "phantoms" / "images").iterdir())[0]
+    broken = min((folder / "phantoms" / "images").iterdir())
     broken.write_bytes(broken.read_bytes()[:900])
     (folder / "run.toml").write_text(RUN.replace("OUT", str(folder)))
     return folder
