@@ -131,6 +131,7 @@ def _report(settings: RunSettings, chain: Chain) -> Report:
             who: reread(stages[f"evaluate {who}"], settings.evaluate, seed=settings.seed)
             for who in ("student", "teacher")
         },
+        internal=next(iter(stages["evaluate student"].metrics["auc"])),
         stages=[
             ReportStage(name, result.seconds, main_figure(result), is_up_to_date=result.up_to_date)
             for name, result in stages.items()
