@@ -4,7 +4,13 @@ import torch
 from torch import nn
 
 from raydr.config.images import PreprocessSettings, RetinaSettings
-from raydr.config.learning import DistillationSettings, ModelSettings, OptimSettings, SimclrSettings
+from raydr.config.learning import (
+    DistillationSettings,
+    DownstreamModelSettings,
+    ModelSettings,
+    OptimSettings,
+    SimclrSettings,
+)
 from raydr.engine.collectives import differentiable_gather
 from raydr.engine.context import Context
 from raydr.engine.package import NUM_OUTPUTS, Head, load_backbone_weights
@@ -38,14 +44,14 @@ def build_backbone(settings: ModelSettings) -> Backbone:
     """The backbone, started as the settings say."""
     match settings.weights:
         case "none" | "timm" as start:
-            return create_backbone(settings.backbone, weights=start, drop_rate=settings.drop_rate)
+            return create_backbone(settings.backbone, weights=start)
         case folder:
-            backbone = create_backbone(settings.backbone, drop_rate=settings.drop_rate)
+            backbone = create_backbone(settings.backbone)
             load_backbone_weights(folder, backbone, name=settings.backbone)
             return backbone
 
 
-def build_classifier(settings: ModelSettings, head: Head) -> Classifier:
+def build_classifier(settings: DownstreamModelSettings, head: Head) -> Classifier:
     """The backbone with a fresh head."""
     return Classifier(build_backbone(settings), NUM_OUTPUTS[head], drop_rate=settings.drop_rate)
 

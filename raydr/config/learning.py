@@ -18,7 +18,6 @@ class ModelSettings(Section):
     """Any image model of timm, by name."""
     weights: str = "none"
     """Where the backbone starts: `none`, `timm` (its published weights) or a checkpoint folder of raydr."""
-    drop_rate: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
 class DownstreamModelSettings(ModelSettings):
@@ -27,6 +26,8 @@ class DownstreamModelSettings(ModelSettings):
     weights: str = "pretrain"
     """Where the backbone starts: `pretrain` (this run's pretrained backbone, in `raydr run` only), `none`, `timm` or a
     checkpoint folder of raydr."""
+    drop_rate: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Dropout before the head."""
 
 
 class OptimSettings(Section):

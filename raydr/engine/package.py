@@ -105,7 +105,7 @@ def load_model(folder: str) -> LoadedModel:
     description = _description(content)
     if description.head is None:
         raise InputError(f"{folder}: is a pretrained backbone without a head; `finetune` makes a classifier of it")
-    backbone = create_backbone(description.backbone, drop_rate=0.0)
+    backbone = create_backbone(description.backbone)
     network = Classifier(backbone, NUM_OUTPUTS[description.head], drop_rate=description.drop_rate)
     _fill(network, _read_weights(folder, content), folder)
     return LoadedModel(network.eval(), description)

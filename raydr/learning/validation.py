@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from raydr.config.learning import ModelSettings
+from raydr.config.learning import DownstreamModelSettings
 from raydr.engine.batch import Pool
 from raydr.engine.context import Context
 from raydr.engine.fit import Validate
@@ -31,7 +31,7 @@ def validation_auc(network: Classifier, validation: Pool, context: Context) -> V
 
 def finish_classifier(
     network: Classifier,
-    model: ModelSettings,
+    model: DownstreamModelSettings,
     head: Head,
     validation: Pool,
     assignment: Assignment,

@@ -46,18 +46,18 @@ class Backbone(nn.Module):
         return features
 
 
-def create_backbone(name: str, *, weights: Literal["none", "timm"] = "none", drop_rate: float = 0.0) -> Backbone:
+def create_backbone(name: str, *, weights: Literal["none", "timm"] = "none") -> Backbone:
     """The timm model ``name`` without its head, freshly initialised or (``timm``) with its published weights.
 
-    ``drop_rate`` is the network's own dropout where it has one. InputError, with near matches, where timm does not
-    know the name or has no weights for it; RunError where the weights cannot be fetched.
+    InputError, with near matches, where timm does not know the name or has no weights for it; RunError where the
+    weights cannot be fetched.
     """
     if not timm.is_model(name):
         near = get_close_matches(name, timm.list_models(), n=4) or ["resnet18", "resnet50", "vit_small_patch16_224"]
         raise InputError(f"backbone: timm knows no model {name!r}; near it are {', '.join(near)}")
     if weights == "timm" and not timm.models.is_model_pretrained(name):
         raise InputError(f"backbone: timm publishes no weights for {name!r}; allowed is weights = 'none'")
-    network = _create_network(name, pretrained=weights == "timm", drop_rate=drop_rate)
+    network = _create_network(name, pretrained=weights == "timm")
     published: Any = getattr(network, "pretrained_cfg", None) or {}
     return Backbone(
         network,
@@ -67,12 +67,11 @@ def create_backbone(name: str, *, weights: Literal["none", "timm"] = "none", dro
     )
 
 
-def _create_network(name: str, *, pretrained: bool, drop_rate: float) -> nn.Module:
-    dropout: dict[str, Any] = {"drop_rate": drop_rate} if drop_rate else {}
+def _create_network(name: str, *, pretrained: bool) -> nn.Module:
     refusal: TypeError | None = None
     for any_size in _ANY_SIZE_OPTIONS:
         try:
-            network: nn.Module = timm.create_model(name, pretrained=pretrained, num_classes=0, **dropout, **any_size)
+            network: nn.Module = timm.create_model(name, pretrained=pretrained, num_classes=0, **any_size)
         except TypeError as error:  # an option that this family does not take; found before anything is downloaded
             refusal = error
         except OSError as error:
@@ -81,4 +80,4 @@ def _create_network(name: str, *, pretrained: bool, drop_rate: float) -> nn.Modu
             ) from error
         else:
             return network
-    raise InputError(f"backbone: timm cannot build {name!r} with drop_rate {drop_rate}: {refusal}") from refusal
+    raise InputError(f"backbone: timm cannot build {name!r}: {refusal}") from refusal

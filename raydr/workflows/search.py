@@ -1,6 +1,7 @@
 """`raydr search`: students in parallel over the space, the best settings refitted at full length."""
 
 import dataclasses
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -128,6 +129,9 @@ class _TrialRuns:
 
     def __init__(self, stage: Stage, *, epochs: int) -> None:
         self._stage, self._epochs = stage, epochs
+        self._uri = stage.path(f"trials-{stage.name}.json")
+        # A search that was cut off starts its trials again, with the same samples: each goes on in its own run.
+        self._before = json.loads(storage.read_bytes(self._uri)) if storage.exists(self._uri) else {}
         self._run_ids: dict[int, str] = {}
 
     def on_epoch(self, number: int, sample: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
@@ -135,8 +139,12 @@ class _TrialRuns:
         tracker = self._stage.tracker
         if number not in self._run_ids:
             self._run_ids[number] = tracker.start_run(
-                f"trial {number + 1}", parent_id=self._stage.run_id or None, params=sample
+                f"trial {number + 1}",
+                parent_id=self._stage.run_id or None,
+                continue_id=self._before.get(str(number)) or None,
+                params=sample,
             )
+            storage.write_bytes(self._uri, json.dumps(self._run_ids).encode())
         step = int(metrics.get("epoch", 0))
         figures = {name: value for name, value in metrics.items() if name != "epoch"}
         tracker.log_metrics(self._run_ids[number], figures, step=step)
