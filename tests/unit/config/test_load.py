@@ -87,7 +87,7 @@ def test_a_far_off_key_lists_what_is_allowed(errors: Errors) -> None:
         ("[pretrain.optim]\nepochs = 0", "pretrain.optim.epochs: must be above 0 (got 0)"),
         ("[pretrain.optim]\nbatch_size = 1", "pretrain.optim.batch_size: must be at least 2 (got 1)"),
         ("[pretrain.optim]\nwarmup_fraction = 1.5", "pretrain.optim.warmup_fraction: must be at most 1 (got 1.5)"),
-        ("[pretrain.model]\ndrop_rate = 1.0", "pretrain.model.drop_rate: must be below 1 (got 1.0)"),
+        ("[finetune.model]\ndrop_rate = 1.0", "finetune.model.drop_rate: must be below 1 (got 1.0)"),
         ("[pretrain.optim]\nname = 'adam'", "pretrain.optim.name: must be one of 'adamw' or 'sgd' (got 'adam')"),
         (
             "[preprocess]\nenhance = 'sharpen'",
