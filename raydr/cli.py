@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from raydr import __version__
 from raydr.errors import InputError, RunError, SettingsError
@@ -67,8 +67,14 @@ class StageResult(Protocol):
         """Where its `result.json` is."""
 
 
-class Terminated(BaseException):
-    """SIGTERM, as an exception, so that what is open is closed."""
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, as an exception, so that what is open is closed.
+
+    A KeyboardInterrupt, since Ray, waiting for a result, lets no other exception of a signal handler through; it passes
+    on one of its own making, so whether it was SIGTERM is remembered in ``received``.
+    """
+
+    received: ClassVar[bool] = False
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -83,9 +89,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.command(options)
             sys.stdout.flush()
     except KeyboardInterrupt:
-        return _fail(130, f"{name}: interrupted")
-    except (Terminated, SystemExit) as stop:
-        if isinstance(stop, SystemExit) and stop.code != signal.SIGTERM:  # that is how Ray's own handler ends a driver
+        return _fail(143, f"{name}: terminated") if Terminated.received else _fail(130, f"{name}: interrupted")
+    except SystemExit as stop:
+        if stop.code != signal.SIGTERM:  # that is how Ray's own handler ends a driver
             raise
         return _fail(143, f"{name}: terminated")
     except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
@@ -254,8 +260,10 @@ def sigterm_raises() -> Iterator[None]:
     """Within the block SIGTERM raises Terminated, as Ctrl-C raises KeyboardInterrupt."""
 
     def handler(_number: int, _frame: FrameType | None) -> None:
+        Terminated.received = True
         raise Terminated
 
+    Terminated.received = False
     previous = signal.signal(signal.SIGTERM, handler)
     try:
         yield

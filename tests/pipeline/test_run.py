@@ -4,6 +4,7 @@ import json
 import signal
 import time
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
 from mlflow import MlflowClient
@@ -36,8 +37,22 @@ def killed(workplace, raydr):
 
 
 @pytest.fixture(scope="module")
-def finished(killed, raydr):
-    """What the same command printed after the kill."""
+def terminated(killed, workplace, raydr):
+    """Status and output of the same command, told to stop two epochs later as a spot pre-emption does, and what it left."""
+    process = raydr("run", "--config", "run.toml")
+    states = (workplace / "run" / "pretrain" / "ray").glob
+    last = int(killed[0].removeprefix("epoch_"))
+    wait_for(lambda: list(states(f"pretrain-*/epoch_{last + 2:05d}")), process, 240)
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=60)
+    _, left = psutil.wait_procs(children, timeout=20)
+    return process.returncode, output, last, [child.pid for child in left], len(children)
+
+
+@pytest.fixture(scope="module")
+def finished(terminated, raydr):
+    """What the same command printed at the third attempt."""
     process = raydr("run", "--config", "run.toml")
     output, _ = process.communicate(timeout=420)
     assert process.returncode == 0, output
@@ -49,13 +64,29 @@ def result(finished, workplace):
     return json.loads((workplace / "run" / "result.json").read_text())
 
 
-def test_the_killed_run_goes_on_from_its_last_state(killed, finished):
-    last_epoch = int(killed[0].removeprefix("epoch_"))
-    assert "index: up to date" in finished
-    assert "prepare: up to date" in finished
-    first = next(line for line in finished.splitlines() if "pretrain epoch" in line)
-    resumed_at = int(first.split("pretrain epoch ")[1].split("/")[0])
-    assert last_epoch + 1 <= resumed_at <= last_epoch + 2  # numbers on the screen start at 1
+def first_epoch(output):
+    """The first epoch on the screen, where numbers start at 1."""
+    line = next(line for line in output.splitlines() if "pretrain epoch" in line)
+    return int(line.split("pretrain epoch ")[1].split("/")[0])
+
+
+def test_a_run_killed_in_pretraining_goes_on_from_its_last_state(terminated):
+    _, output, last_epoch, *_ = terminated
+    assert "index: up to date" in output
+    assert "prepare: up to date" in output
+    assert last_epoch + 1 <= first_epoch(output) <= last_epoch + 2
+
+
+def test_sigterm_ends_the_run_with_143_and_leaves_no_process_behind(terminated):
+    status, output, _, left, num_children = terminated
+    assert status == 143, output
+    assert output.splitlines()[-1].startswith("raydr run: terminated")
+    assert num_children > 3
+    assert not left
+
+
+def test_a_terminated_run_goes_on_from_its_last_state(terminated, finished):
+    assert first_epoch(finished) >= terminated[2] + 3
     assert "pretrain epoch 12/12" in finished
 
 
