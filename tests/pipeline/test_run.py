@@ -38,7 +38,7 @@ def killed(workplace, raydr):
 
 @pytest.fixture(scope="module")
 def terminated(killed, workplace, raydr):
-    """Status and output of the same command, told to stop two epochs later as a spot pre-emption does, and what it left."""
+    """Status and output of the same command, told to stop two epochs later (a spot pre-emption), and what it left."""
     process = raydr("run", "--config", "run.toml")
     states = (workplace / "run" / "pretrain" / "ray").glob
     last = int(killed[0].removeprefix("epoch_"))
