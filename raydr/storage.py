@@ -105,16 +105,15 @@ def digest_file(uri: str) -> str:
     return digest.hexdigest()
 
 
+def delete_file(uri: str) -> None:
+    """Delete a file, if it is there."""
+    system, path = locate(uri)
+    if system.get_file_info(path).type == pafs.FileType.File:
+        system.delete_file(path)
+
+
 def delete_folder(uri: str) -> None:
     """Delete a folder and what is in it, if it is there."""
     system, path = locate(uri)
     if system.get_file_info(path).type == pafs.FileType.Directory:
         system.delete_dir(path)
-
-
-def copy_folder(source: str, target: str) -> None:
-    """Copy every file below ``source`` to ``target``."""
-    from_system, from_path = locate(source)
-    to_system, to_path = locate(target)
-    to_system.create_dir(to_path, recursive=True)
-    pafs.copy_files(from_path, to_path, source_filesystem=from_system, destination_filesystem=to_system)

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from raydr.config.section import Fraction, PositiveFloat, PositiveInt, Section
+from raydr.config.section import Fraction, PositiveFloat, PositiveInt, Section, Seed
 
 Side = Annotated[int, Field(ge=16, le=2048)]
 
@@ -60,7 +60,7 @@ class SplitSettings(Section):
 
     val_fraction: Fraction = 0.15
     test_fraction: Fraction = 0.2
-    seed: int = 0
+    seed: Seed = 0
 
     @model_validator(mode="after")
     def _leaves_training_patients(self) -> Self:
@@ -76,7 +76,7 @@ class BudgetSettings(Section):
     """Share of the training images; 0.02 where no count is given either."""
     count: PositiveInt | None = None
     """Number of training images."""
-    seed: int = 0
+    seed: Seed = 0
 
     @model_validator(mode="before")
     @classmethod

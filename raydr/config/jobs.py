@@ -7,7 +7,7 @@ from pydantic import field_validator, model_validator
 from raydr.config.explain import Problem, wrong_keys
 from raydr.config.images import DataSettings, PreprocessSettings, RetinaSettings
 from raydr.config.learning import DownstreamModelSettings
-from raydr.config.section import PositiveInt, Section
+from raydr.config.section import PositiveInt, Section, Seed
 from raydr.config.site import ClusterSettings, TrackingSettings
 from raydr.config.space import check_space
 from raydr.config.stages import (
@@ -47,7 +47,7 @@ class Job(Section):
 
     out: str
     """Folder of the results; created, never overwritten by another job's."""
-    seed: int = 0
+    seed: Seed = 0
     cluster: ClusterSettings = ClusterSettings()
     tracking: TrackingSettings = TrackingSettings()
 

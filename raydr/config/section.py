@@ -22,3 +22,4 @@ PositiveFloat = Annotated[float, Field(gt=0)]
 NonNegativeFloat = Annotated[float, Field(ge=0)]
 AsTuple = Field(strict=False)
 """For tuple fields: a TOML list is accepted for the tuple (its entries stay strict)."""
+Seed = Annotated[int, Field(ge=0)]

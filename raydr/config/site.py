@@ -20,6 +20,8 @@ class ClusterSettings(Section):
     """CPUs one decoding task reserves; the rest of the cluster beside the trainers decodes."""
     threads_per_worker: PositiveInt | None = None
     """CPU threads of torch in a worker; null leaves torch's own choice."""
+    autoscaling: bool = False
+    """The cluster grows on demand: a job that needs more than is there waits for it instead of being refused."""
     max_failures: Annotated[int, Field(ge=0)] = 2
     """Worker failures a training survives by going on from its last checkpoint."""
     object_store_mib: PositiveInt | None = None

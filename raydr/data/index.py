@@ -111,7 +111,7 @@ def _filled_splits(
     split_of_patient = {patient: min(splits) for patient, splits in given_of_patient.items()}
     known = set().union(*given_of_patient.values())
     dealt = {"val": val_fraction, "test": test_fraction} if not known else {"val": val_fraction}
-    if not known or (known >= {"train", "test"} and "val" not in known):
+    if not known or ("train" in known and "val" not in known):
         from_train = [
             row
             for row, patient in enumerate(patients)

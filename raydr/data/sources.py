@@ -162,7 +162,8 @@ def read_source(source: Source) -> SourceTable:
         raise InputError(f'{missing[0]}{more}; add the images, or set missing = "drop"')
     if not rows:
         raise InputError(f"{source.labels}: no label has an image below {source.images}")
-    if not source.external:
+    # Where patients are named, an image that no row names could be any patient's, of the test split too.
+    if not source.external and not (source.layout == "csv" and columns.patient):
         for place, uri in folder.images.items():
             if place not in rows:
                 rows[place] = {**_unlabelled_row(source, place, splits.get(place)), "uri": uri}

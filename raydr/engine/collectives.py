@@ -6,7 +6,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class _AllGather(torch.autograd.Function):
@@ -65,3 +65,10 @@ def mean_over_workers(value: float, world_size: int, device: torch.device) -> fl
     total = torch.tensor(value, dtype=torch.float64 if device.type == "cpu" else torch.float32, device=device)
     dist.all_reduce(total)
     return float(total) / world_size
+
+
+def share_buffers(network: nn.Module, world_size: int) -> None:
+    """Give every worker rank 0's buffers: batch statistics drift apart from one forward pass to the next."""
+    if world_size > 1:
+        for buffer in network.buffers():
+            dist.broadcast(buffer, src=0)

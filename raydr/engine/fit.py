@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from raydr.engine.collectives import mean_over_workers
+from raydr.engine.collectives import mean_over_workers, share_buffers
 from raydr.engine.context import Context
 from raydr.engine.sources import BatchSource
 from raydr.engine.state import Progress, load_state, save_state, weights_copy
@@ -82,6 +82,7 @@ def fit(training: Training, plan: FitPlan, context: Context, validate: Validate)
         training.network.train()
         loss = _train_epoch(training, plan, context, epoch)
         seconds = time.perf_counter() - started
+        share_buffers(training.network, context.world_size)
         training.network.eval()
         metrics = {
             "epoch": float(epoch),

@@ -82,14 +82,6 @@ def save_model(folder: str, network: nn.Module, description: ModelDescription) -
     storage.write_bytes(storage.join(folder, DESCRIPTION), json.dumps(content, indent=2).encode())
 
 
-def describe(folder: str, description: ModelDescription) -> None:
-    """Replace the description of a model folder, its weights as they are."""
-    uri = storage.join(folder, DESCRIPTION)
-    digest = json.loads(storage.read_bytes(uri))["weights_sha256"]
-    content = {"format": _FORMAT, **dataclasses.asdict(description), "weights_sha256": digest}
-    storage.write_bytes(uri, json.dumps(content, indent=2).encode())
-
-
 def read_description(folder: str) -> ModelDescription:
     """What the model in ``folder`` is; InputError where the folder holds none."""
     return _description(_read_json(folder))

@@ -16,7 +16,8 @@ def label_loss(logits: Tensor, grade: Tensor, *, weights: Tensor | None) -> Tens
     """Mean cross-entropy over the rows that have a grade; exactly 0, with zero gradients, where none has.
 
     Logits are [B, 1] (referable or not) or [B, 5] (grades); grade is int64 [B] with -1 for unlabelled. ``weights``, [2]
-    or [5], makes it the mean weighted by each row's class, as torch's own: the weighted sum over the sum of weights.
+    or [5], weighs each row by its class; the sum is divided by the number of labelled rows, not by their weights, so that
+    the mean over workers is the whole batch's loss.
     """
     if logits.ndim != 2 or logits.shape[1] not in (1, _NUM_GRADES) or grade.shape != logits.shape[:1]:
         raise ValueError(f"logits {tuple(logits.shape)} must be [B, 1] or [B, 5] and grade {tuple(grade.shape)} [B]")
@@ -28,12 +29,13 @@ def label_loss(logits: Tensor, grade: Tensor, *, weights: Tensor | None) -> Tens
         target = grade.clamp(min=0)
         losses = F.cross_entropy(logits, target, reduction="none")
     row_weight = (grade >= 0).float()
+    count = row_weight.sum().clamp(min=1)
     if weights is not None:
         if weights.shape != (max(2, logits.shape[1]),):
             raise ValueError(f"weights {tuple(weights.shape)} must hold one weight for each class")
         row_weight = row_weight * weights.to(losses)[target]
     # Never a branch on the data: every worker must run the same backward, and a GPU must not wait for the answer.
-    return (losses * row_weight).sum() / row_weight.sum().clamp(min=torch.finfo(torch.float32).tiny)
+    return (losses * row_weight).sum() / count
 
 
 def balanced_weights(grades: NDArray[np.int64], num_outputs: Literal[1, 5]) -> Tensor:

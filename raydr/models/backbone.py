@@ -46,15 +46,20 @@ class Backbone(nn.Module):
         return features
 
 
+def check_backbone(name: str, key: str = "backbone") -> None:
+    """Raise InputError, with near matches, where timm does not know the model ``name`` that ``key`` asks for."""
+    if not timm.is_model(name):
+        near = get_close_matches(name, timm.list_models(), n=4) or ["resnet18", "resnet50", "vit_small_patch16_224"]
+        raise InputError(f"{key}: timm knows no model {name!r}; near it are {', '.join(near)}")
+
+
 def create_backbone(name: str, *, weights: Literal["none", "timm"] = "none") -> Backbone:
     """The timm model ``name`` without its head, freshly initialised or (``timm``) with its published weights.
 
     InputError, with near matches, where timm does not know the name or has no weights for it; RunError where the
     weights cannot be fetched.
     """
-    if not timm.is_model(name):
-        near = get_close_matches(name, timm.list_models(), n=4) or ["resnet18", "resnet50", "vit_small_patch16_224"]
-        raise InputError(f"backbone: timm knows no model {name!r}; near it are {', '.join(near)}")
+    check_backbone(name)
     if weights == "timm" and not timm.models.is_model_pretrained(name):
         raise InputError(f"backbone: timm publishes no weights for {name!r}; allowed is weights = 'none'")
     network = _create_network(name, pretrained=weights == "timm")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import ray
 import torch
 from ray import tune
 
@@ -36,7 +37,7 @@ class TuneContext:
     @property
     def device(self) -> torch.device:
         """The trial's GPU if it was given one."""
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device("cuda" if ray.get_gpu_ids() else "cpu")
 
     def report(self, metrics: Mapping[str, float], save_state: SaveState) -> None:  # noqa: ARG002
         """Hand the metrics to the scheduler, which may end the trial here."""

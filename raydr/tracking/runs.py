@@ -170,7 +170,7 @@ class Tracker:
             known = find_run(client, continue_id or "")
             if known is not None:
                 client.update_run(known.info.run_id, status="RUNNING")
-                self.set_tags(known.info.run_id, tags)
+                self.set_tags(known.info.run_id, {**tags, **({_PARENT: parent_id} if parent_id else {})})
                 return str(known.info.run_id)
             parent = {_PARENT: parent_id} if parent_id else {}
             labels = {**_origin(), **tags, **parent}

@@ -1,8 +1,11 @@
 """A learning loop on a Ray cluster: TorchTrainer, its resources, its storage, its failures."""
 
+import contextlib
 import json
+import signal
 import tempfile
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,27 +67,50 @@ def train(
             datasets=dict(datasets),
             dataset_config=ray.train.DataConfig(datasets_to_split=[STREAM] if STREAM in datasets else []),
         )
-        with ProgressWatch(path, on_epoch):
+        with ProgressWatch(path, on_epoch), _interrupts_kept():
             try:
                 result = trainer.fit()
             except TrainingFailedError as error:
-                raise RunError(_reason(error)) from error
+                raise _told(error) from error
     if result.checkpoint is None:
         raise RunError(f"{orders.loop}: the training ended without a state in {folder}")
-    state = json.loads(storage.read_bytes(storage.join(result.checkpoint.path, "state.json")))
+    # The checkpoint's path has lost its scheme; its file system knows where it is.
+    with result.checkpoint.filesystem.open_input_file(f"{result.checkpoint.path}/state.json") as file:
+        state = json.loads(file.read())
     return TrainingResult(state["history"], state["best_epoch"], state["best_value"])
 
 
 def check_room(cluster: ClusterSettings) -> None:
-    """Raise InputError where trainers and one decoding task together need more CPUs than the cluster has."""
-    have = ray.cluster_resources().get("CPU", 0.0)  # type: ignore[no-untyped-call]
+    """Raise InputError where trainers and one decoding task together need more than a cluster of fixed size has."""
+    if cluster.autoscaling:
+        return
+    have = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    cpus, gpus = have.get("CPU", 0.0), have.get("GPU", 0.0)
     trainers = cluster.num_workers * cluster.cpus_per_worker
-    if trainers + cluster.decode_cpus > have:
+    if trainers + cluster.decode_cpus > cpus:
         raise InputError(
             f"cluster.num_workers: {cluster.num_workers} workers of {cluster.cpus_per_worker:g} CPUs leave "
-            f"{have - trainers:g} of the cluster's {have:g} for decoding, which needs cluster.decode_cpus = "
-            f"{cluster.decode_cpus:g}; lower num_workers, cpus_per_worker or decode_cpus"
+            f"{cpus - trainers:g} of the cluster's {cpus:g} for decoding, which needs cluster.decode_cpus = "
+            f"{cluster.decode_cpus:g}; lower num_workers, cpus_per_worker or decode_cpus, or set cluster.autoscaling"
         )
+    if cluster.num_workers * cluster.gpus_per_worker > gpus:
+        raise InputError(
+            f"cluster.gpus_per_worker: {cluster.num_workers} workers of {cluster.gpus_per_worker:g} GPUs do not fit "
+            f"the cluster's {gpus:g}; lower num_workers or gpus_per_worker, or set cluster.autoscaling"
+        )
+
+
+@contextlib.contextmanager
+def _interrupts_kept() -> Iterator[None]:
+    """Keep the program's own answer to Ctrl-C: Ray Train leaves one behind that ends in "done"."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 def _resources(cluster: ClusterSettings) -> dict[str, float]:
@@ -92,11 +118,18 @@ def _resources(cluster: ClusterSettings) -> dict[str, float]:
     return {"CPU": cluster.cpus_per_worker, **gpus}
 
 
-def _reason(error: TrainingFailedError) -> str:
-    """The worker's own words: the first line of the first failed rank's error."""
+def _told(error: TrainingFailedError) -> InputError | RunError:
+    """The workers' own words, each once: one rank's death makes others fail too, so the first may not be the cause."""
     failures = getattr(error, "worker_failures", None) or {}
+    reasons: dict[str, int] = {}
     for rank, failure in sorted(failures.items()):
         cause = getattr(failure, "cause", None) or failure
+        cause = getattr(cause, "cause", None) or cause
         lines = [line for line in str(cause).splitlines() if line.strip()]
-        return f"worker {rank} failed: {lines[-1] if lines else type(cause).__name__}"
-    return str(error).strip().splitlines()[-1]
+        text = lines[-1].strip() if lines else type(cause).__name__
+        if isinstance(cause, InputError):
+            return InputError(text)
+        reasons.setdefault(text, rank)
+    if not reasons:
+        return RunError(str(error).strip().splitlines()[-1])
+    return RunError("; ".join(f"worker {rank} failed: {text}" for text, rank in reasons.items()))

@@ -17,14 +17,14 @@ def digest_of_settings(settings: Any) -> str:
     return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
 
 
-def digest_of_input(uri: str) -> str:
+def digest_of_input(name: str, uri: str) -> str:
     """SHA-256 of a file's content, a model folder's description (which holds its weights' digest), or a folder's list.
 
     Raises:
         InputError: There is nothing at ``uri``.
     """
     if not storage.exists(uri):
-        raise InputError(f"{uri}: does not exist")
+        raise InputError(f"{uri}: {name}: does not exist")
     if not storage.is_folder(uri):
         return storage.digest_file(uri)
     description = storage.join(uri, DESCRIPTION)

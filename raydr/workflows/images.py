@@ -43,13 +43,24 @@ def rows_of(data: DataSettings) -> Rows:
         raise InputError(f"{data.manifest}: split: no image is in the train split")
     labelled = np.empty(0, dtype=np.int64)
     if data.budget is not None:
-        labelled = np.sort(rows_of_images(manifest, storage.read_table(data.budget)["image_id"].to_pylist()))
+        labelled = np.sort(rows_of_images(manifest, _read_budget(data.budget)))
         strangers = np.setdiff1d(labelled, train[grades[train] >= 0])
         if len(strangers):
             name = manifest["image_id"][int(strangers[0])].as_py()
             raise InputError(f"{data.budget}: image_id: {name!r} is no labelled training image of {data.manifest}")
     validation = rows_where(manifest, split="val")
     return Rows(manifest, train, labelled, validation[grades[validation] >= 0])
+
+
+def _read_budget(uri: str) -> list[str]:
+    try:
+        table = storage.read_table(uri)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise InputError(f"{uri}: cannot be read as a label budget (Parquet): {str(error).splitlines()[0]}") from None
+    if "image_id" not in table.column_names:
+        raise InputError(f"{uri}: image_id: the column is missing; the file has {', '.join(table.column_names)}")
+    names: list[str] = table["image_id"].to_pylist()
+    return names
 
 
 def through_px(data: DataSettings) -> int | None:
@@ -86,8 +97,11 @@ class Stream:
 
 
 def training_stream(data: DataSettings, rows: Rows, *, preprocess: Preprocess, cluster: ClusterSettings) -> Stream:
-    """All training images without grades, decoded once where they fit the cluster's memory."""
-    lazy = dataset(data, rows.manifest, rows.train, preprocess=preprocess, cluster=cluster, graded=False)
+    """All training images without grades, in a fixed random order (a local shuffle mixes neighbours only, and a
+    manifest has its sources one after another), decoded once where they fit the cluster's memory.
+    """
+    mixed = np.random.default_rng(0).permutation(rows.train)
+    lazy = dataset(data, rows.manifest, mixed, preprocess=preprocess, cluster=cluster, graded=False)
     held = cached(lazy, num_rows=len(rows.train), side_px=preprocess.side_px)
     is_cached = isinstance(held, ray.data.dataset.MaterializedDataset)
     return Stream(held, held.count() if is_cached else len(rows.train))

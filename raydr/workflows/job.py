@@ -15,7 +15,9 @@ from raydr.workflows.console import duration, say
 from raydr.workflows.digests import digest_of_input, digest_of_settings
 from raydr.workflows.result import StageResult, beside, now, read_result, result_uri, write_result
 
-_RUN = "run.json"
+RUN_FILE = "run.json"
+RAY_FOLDER = "ray"
+"""What Ray keeps of a stage under way, below its folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ def perform(
         pipeline: The `run` it is part of, if any.
         body: The work.
     """
-    found = {name: digest_of_input(uri) for name, uri in inputs.items()} | dict(digests or {})
+    found = {name: digest_of_input(name, uri) for name, uri in inputs.items()} | dict(digests or {})
     settings_digest = digest_of_settings(settings)
     out = storage.absolute(settings.out)
     previous = check_out(out, verb)
@@ -100,6 +102,8 @@ def perform(
     )
     started, clock = now(), time.perf_counter()
     say(f"{verb}: started")
+    # From here on the folder's artifacts are this attempt's: an older result must not vouch for them.
+    storage.delete_file(result_uri(out))
     try:
         outcome = body(Stage(out, tracker, run_id, settings_digest, found))
     except BaseException as error:
@@ -120,6 +124,8 @@ def perform(
     tracker.log_metrics(run_id, {**outcome.logged, "wall_seconds": result.seconds})
     tracker.end_run(run_id, "FINISHED")
     write_result(result)
+    if not out.endswith(".parquet"):
+        storage.delete_folder(storage.join(out, RAY_FOLDER))  # only an unfinished stage goes on from there
     say(f"{verb}: done in {duration(result.seconds)}")
     return result
 
@@ -145,7 +151,7 @@ def start_or_continue(
     tracker: Tracking, verb: str, *, out: str, identity: str, settings: Job, parent_id: str = ""
 ) -> str:
     """The MLflow run of this work: the one that was cut off, if it was the same work, or a new one."""
-    uri = beside(out, _RUN)
+    uri = beside(out, RUN_FILE)
     before = json.loads(storage.read_bytes(uri)) if storage.exists(uri) else {}
     continue_id = before.get("mlflow_run_id") if before.get("identity") == identity else None
     run_id = tracker.start_run(

@@ -14,12 +14,13 @@ from raydr.engine.package import Head
 from raydr.errors import InputError
 from raydr.images.preprocess import Preprocess
 from raydr.learning.assignment import Assignment
+from raydr.models.backbone import check_backbone
 from raydr.training.trainer import TrainingResult, train
 from raydr.training.worker import LABELLED, STREAM, VALIDATION, Loop, Work
 from raydr.workflows.cluster import connected
 from raydr.workflows.console import say, say_epoch
 from raydr.workflows.images import Rows, dataset, rows_of, training_stream
-from raydr.workflows.job import Outcome, Stage
+from raydr.workflows.job import RAY_FOLDER, Outcome, Stage
 
 
 def inputs_of(data: DataSettings, **models: str | None) -> dict[str, str]:
@@ -48,6 +49,7 @@ class Lesson:
 def learn(stage: Stage, settings: Job, lesson: Lesson) -> Outcome:
     """Train on the cluster and describe what came of it."""
     loop, data, preprocess = lesson.loop, lesson.data, lesson.preprocess
+    check_backbone(lesson.section.model.backbone, "model.backbone")
     rows = rows_of(data)
     if loop == "finetune" and not len(rows.labelled):
         raise InputError(f"{data.budget or 'data.budget'}: no label to learn from; `index` writes budget.parquet")
@@ -79,7 +81,7 @@ def learn(stage: Stage, settings: Job, lesson: Lesson) -> Outcome:
             _log_epoch(stage, metrics)
 
         name = f"{loop}-{stage.name}"
-        result = train(orders, datasets, settings.cluster, folder=stage.path("ray"), name=name, on_epoch=on_epoch)
+        result = train(orders, datasets, settings.cluster, folder=stage.path(RAY_FOLDER), name=name, on_epoch=on_epoch)
     recorded = stage.tracker.steps_of(stage.run_id, "loss")
     for metrics in result.history:  # epochs that were saved just before a driver was killed
         if int(metrics["epoch"]) not in recorded:

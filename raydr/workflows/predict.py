@@ -12,10 +12,10 @@ from raydr.inference.listing import list_images
 from raydr.inference.scoring import score_images
 from raydr.workflows.cluster import connected
 from raydr.workflows.console import say
-from raydr.workflows.job import Outcome, Stage, perform
+from raydr.workflows.job import RUN_FILE, Outcome, Stage, perform
 from raydr.workflows.models import model_folder
 from raydr.workflows.placement import placement_of
-from raydr.workflows.result import StageResult, read_result
+from raydr.workflows.result import StageResult, beside, read_result
 
 
 def predict(settings: PredictSettings) -> StageResult:
@@ -25,7 +25,8 @@ def predict(settings: PredictSettings) -> StageResult:
     scores = storage.absolute(settings.out)
     if not scores.endswith(".parquet"):
         scores = storage.join(scores, "scores.parquet")
-    if storage.exists(scores) and read_result(storage.absolute(settings.out)) is None:
+    out = storage.absolute(settings.out)
+    if storage.exists(scores) and read_result(out) is None and not storage.exists(beside(out, RUN_FILE)):
         raise InputError(f"{scores}: out: is there already and is none of raydr's results; choose another name")
 
     def body(_stage: Stage) -> Outcome:

@@ -18,6 +18,7 @@ from raydr.reporting.report import Report, Trial, write_report
 from raydr.reporting.report import Stage as ReportStage
 from raydr.tracking.models import log_model, promote_if_not_worse
 from raydr.tracking.runs import Tracking
+from raydr.tracking.store import without_credentials
 from raydr.workflows.console import say
 from raydr.workflows.job import Outcome
 from raydr.workflows.result import StageResult
@@ -141,7 +142,7 @@ def _report(settings: RunSettings, chain: Chain) -> Report:
         data=indexed["summary"],
         budget=budget,
         audit=_audit(indexed),
-        settings=as_toml(settings),
+        settings=without_credentials(as_toml(settings)),
         environment=_environment(),
         digests={
             "label budget": indexed["budget_digest"],

@@ -15,6 +15,7 @@ from raydr.config.jobs import (
     RunSettings,
     SearchSettings,
 )
+from raydr.models.backbone import check_backbone
 from raydr.tracking.runs import Tracking
 from raydr.workflows.cluster import held
 from raydr.workflows.console import say
@@ -35,14 +36,20 @@ def run(settings: RunSettings) -> StageResult:
     """The result of the chain; `metrics.auc` is the student's, `metrics.teacher_auc` the teacher's."""
     out = storage.absolute(settings.out)
     previous = check_out(out, "run")
+    for name, model in (
+        ("pretrain", settings.pretrain.model),
+        ("finetune", settings.finetune.model),
+        ("distill", settings.distill.model),
+    ):
+        check_backbone(model.backbone, f"{name}.model.backbone")  # before hours of the stages ahead of it
     settings_digest = digest_of_settings(settings)
     parent = _Parent(settings, out, settings_digest)
     started, clock = now(), time.perf_counter()
     try:
         with held():
             chain = _stages(settings, out, Pipeline(parent.open))
-        stands = previous is not None and previous.settings_digest == settings_digest
-        if previous is not None and stands and all(stage.up_to_date for stage in chain.stages.values()):
+        inputs = {name: identity_of(stage.settings_digest, stage.inputs) for name, stage in chain.stages.items()}
+        if previous is not None and (previous.settings_digest, dict(previous.inputs)) == (settings_digest, inputs):
             result = _again(previous)
         else:
             tracker, run_id = parent.open()
@@ -56,7 +63,7 @@ def run(settings: RunSettings) -> StageResult:
                 mlflow_run_id=run_id,
                 metrics=outcome.metrics,
                 artifacts=outcome.artifacts,
-                inputs={name: identity_of(s.settings_digest, s.inputs) for name, s in chain.stages.items()},
+                inputs=inputs,
             )
             tracker.log_metrics(run_id, {**outcome.logged, "wall_seconds": result.seconds})
             tracker.end_run(run_id, "FINISHED")

@@ -24,7 +24,7 @@ from raydr.training.teacher import read_teacher_logits
 from raydr.workflows.cluster import connected
 from raydr.workflows.console import say
 from raydr.workflows.images import Rows, rows_of, small_pool
-from raydr.workflows.job import Outcome, Pipeline, Stage, perform
+from raydr.workflows.job import RAY_FOLDER, Outcome, Pipeline, Stage, perform
 from raydr.workflows.learn import Lesson, inputs_of, learn, model_input
 from raydr.workflows.result import StageResult
 from raydr.workflows.sections import section
@@ -84,6 +84,7 @@ def _trials(
             graded=graded,
         )
 
+    _check_room(settings)
     _check_memory(len(rows.train), teacher.preprocess.side_px)
     images = TrialImages(
         pool=pool(rows.train, graded=False),
@@ -94,23 +95,43 @@ def _trials(
     distill = settings.distill
     if distill.model.weights not in ("none", "timm"):
         distill = with_overrides(distill, {"model.weights": storage.absolute(distill.model.weights)})
-    results = search_space(
-        section(SearchStage, settings),
-        distill,
-        images,
-        Teaching(read_teacher_logits(logits), head),
-        Assignment(
-            preprocess=teacher.preprocess,
-            model_folder=None,
-            seed=settings.seed,
-            settings_digest=stage.identity,
-        ),
-        folder=stage.path("ray"),
-        name=f"search-{stage.name}",
-        on_epoch=runs.on_epoch,
-    )
+    try:
+        results = search_space(
+            section(SearchStage, settings),
+            distill,
+            images,
+            Teaching(read_teacher_logits(logits), head),
+            Assignment(
+                preprocess=teacher.preprocess,
+                model_folder=None,
+                seed=settings.seed,
+                settings_digest=stage.identity,
+            ),
+            folder=stage.path(RAY_FOLDER),
+            name=f"search-{stage.name}",
+            on_epoch=runs.on_epoch,
+        )
+    except BaseException:
+        runs.abandon()
+        raise
     runs.end(results)
     return results
+
+
+def _check_room(settings: SearchSettings) -> None:
+    """A trial that fits no cluster of fixed size would be waited for without end."""
+    if settings.cluster.autoscaling:
+        return
+    have = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    for key, kind, need in (
+        ("cpus_per_trial", "CPU", settings.cpus_per_trial),
+        ("gpus_per_trial", "GPU", settings.gpus_per_trial),
+    ):
+        if need > have.get(kind, 0.0):
+            raise InputError(
+                f"search: {key}: is {need:g}, the cluster has {have.get(kind, 0.0):g} {kind}s; lower it, or set "
+                "cluster.autoscaling where the cluster grows on demand"
+            )
 
 
 def _check_memory(num_images: int, side_px: int) -> None:
@@ -144,12 +165,18 @@ class _TrialRuns:
                 continue_id=self._before.get(str(number)) or None,
                 params=sample,
             )
-            storage.write_bytes(self._uri, json.dumps(self._run_ids).encode())
+            known = self._before | {str(key): run_id for key, run_id in self._run_ids.items()}
+            storage.write_bytes(self._uri, json.dumps(known).encode())
         step = int(metrics.get("epoch", 0))
         figures = {name: value for name, value in metrics.items() if name != "epoch"}
         tracker.log_metrics(self._run_ids[number], figures, step=step)
         value = metrics.get(VALIDATION_AUC, math.nan)
         say(f"  trial {number + 1} epoch {step + 1}/{self._epochs}  validation AUC {value:.4f}  {_sample_text(sample)}")
+
+    def abandon(self) -> None:
+        """Close the runs of a search that was cut off."""
+        for run_id in self._run_ids.values():
+            self._stage.tracker.end_run(run_id, "KILLED")
 
     def end(self, results: list[TrialResult]) -> None:
         """Close the trials' runs with their best figure."""

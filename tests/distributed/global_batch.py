@@ -1,13 +1,18 @@
 """What both ranks do in the tests of gradients over workers; a module of its own, so that processes can import it."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
 from raydr.engine.batch import Batch, Pool
 from raydr.engine.collectives import differentiable_gather, gather_rows
+from raydr.engine.context import LocalContext
+from raydr.engine.fit import FitPlan, Training, fit
 from raydr.engine.score import score_everywhere
-from raydr.engine.steps import SimclrStep
+from raydr.engine.sources import ShuffledPool
+from raydr.engine.steps import ClassifyStep, SimclrStep
 
 COUNT = 4
 
@@ -62,3 +67,26 @@ def scores_of(rank):
     if rank == 0:
         gather_rows(np.ones((1, 2), np.float32), np.zeros(1, np.int64), 2)
     return together, alone, nobody
+
+
+def scores_after_an_epoch(rank, folder):
+    """A network with batch statistics, trained for an epoch on both ranks: what each rank's copy says afterwards."""
+    draw = np.random.default_rng(3)
+    pool = Pool(draw.integers(0, 256, (16, 3, 2, 2), dtype=np.uint8), np.arange(16), draw.integers(0, 5, 16))
+    torch.manual_seed(0)
+    bare = torch.nn.Sequential(
+        torch.nn.Flatten(), torch.nn.Linear(12, 8), torch.nn.BatchNorm1d(8), torch.nn.ReLU(), torch.nn.Linear(8, 1)
+    )
+    optimizer = torch.optim.AdamW([{"params": bare.parameters(), "peak_lr": 0.01}], lr=0.01)
+    step = ClassifyStep(DistributedDataParallel(bare), lambda image, _: image.float() / 255, None)
+    source = ShuffledPool(pool, 4, seed=0, rank=rank, world_size=2)
+    said = []
+
+    def validate(_epoch):
+        said.append(bare(torch.from_numpy(pool.image).float() / 255).detach().numpy())
+        return {}
+
+    plan = FitPlan(1, 0.0, None, "fp32", seed=0, settings_digest="d")
+    context = LocalContext(Path(folder) / str(rank), rank=rank, world_size=2)
+    fit(Training(bare, optimizer, step, source), plan, context, validate)
+    return said[0]

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from global_batch import loss_and_gradient, on_a_rank, scores_of
+from global_batch import loss_and_gradient, on_a_rank, scores_after_an_epoch, scores_of
 from two_processes import run_on_two_ranks
 
 pytestmark = pytest.mark.distributed
@@ -28,3 +28,9 @@ def test_two_workers_score_every_image_once_in_the_pools_order():
     for together, alone, nobody in run_on_two_ranks(scores_of):
         np.testing.assert_allclose(together, alone, rtol=1e-5)
         assert nobody is None or nobody.tolist() == [[1, 1]]
+
+
+def test_after_an_epoch_all_workers_validate_one_and_the_same_network(tmp_path):
+    """Batch statistics included, which each worker gathers on its own part of a batch."""
+    first, second = run_on_two_ranks(scores_after_an_epoch, str(tmp_path))
+    np.testing.assert_array_equal(first, second)

@@ -99,12 +99,3 @@ def test_the_digest_is_sha_256_of_the_content(tmp_path):
     content = bytes(range(256)) * 10_000
     storage.write_bytes(f"{tmp_path}/x", content)
     assert storage.digest_file(f"{tmp_path}/x") == hashlib.sha256(content).hexdigest()
-
-
-def test_copying_and_deleting_a_folder(tmp_path):
-    storage.write_bytes(f"{tmp_path}/from/a/x", b"1")
-    storage.copy_folder(f"{tmp_path}/from", f"{tmp_path}/to")
-    assert storage.read_bytes(f"{tmp_path}/to/a/x") == b"1"
-    storage.delete_folder(f"{tmp_path}/to")
-    assert not storage.exists(f"{tmp_path}/to")
-    storage.delete_folder(f"{tmp_path}/to")

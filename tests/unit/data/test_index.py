@@ -170,11 +170,15 @@ def test_unlabelled_images_go_where_their_patient_is_else_to_train(kaggle, tmp_p
     assert len(images_of(found, "test")) == 40
 
 
-def test_unlabelled_images_of_a_csv_source_go_to_train(clinic, kaggle, tmp_path):
+def test_an_unlabelled_image_of_a_csv_source_goes_to_train_only_where_patients_are_not_named(clinic, kaggle, tmp_path):
+    """Where they are, it may be a test patient's other eye."""
     write_images(tmp_path / "clinic", ["new"])
-    internal = Source(clinic.name, "csv", clinic.images, clinic.labels, columns=clinic.columns)
-    found = built(kaggle, internal, val_fraction=0.34, test_fraction=0.34)
-    assert "clinic/new" in images_of(found, "train")
+    for patient, is_there in ((None, True), ("who", False)):
+        columns = Columns(image="id", grade="dr", patient=patient)
+        internal = Source(clinic.name, "csv", clinic.images, clinic.labels, columns=columns)
+        found = built(kaggle, internal, val_fraction=0.34, test_fraction=0.34)
+        assert ("clinic/new" in images_of(found, "train")) == is_there
+        assert ("clinic/new" in found.manifest["image_id"].to_pylist()) == is_there
 
 
 def test_a_patient_in_two_splits_fails_and_cannot_be_waived(kaggle, tmp_path):

@@ -16,7 +16,7 @@ def logits(num_outputs: int) -> torch.Tensor:
 
 
 def literal_loss(values: torch.Tensor, weights: list[float]) -> float:
-    total = weight_sum = 0.0
+    total, count = 0.0, 0
     for row, grade in zip(values.tolist(), GRADES.tolist(), strict=True):
         if grade < 0:
             continue
@@ -28,8 +28,8 @@ def literal_loss(values: torch.Tensor, weights: list[float]) -> float:
             target = grade
             loss = -math.log(math.exp(row[grade]) / sum(math.exp(value) for value in row))
         total += weights[target] * loss
-        weight_sum += weights[target]
-    return total / weight_sum
+        count += 1
+    return total / count
 
 
 @pytest.mark.parametrize("num_outputs", [1, 5])
@@ -58,6 +58,13 @@ def test_a_batch_without_labels_costs_exactly_nothing_and_still_has_a_gradient(n
     loss.backward()
     assert loss.item() == 0.0
     assert values.grad.abs().max().item() == 0.0
+
+
+def test_the_mean_over_workers_is_the_whole_batchs_loss_even_where_each_has_one_class():
+    values, grades = torch.tensor([[0.3], [-0.2], [1.1], [0.4]]), torch.tensor([0, 1, 2, 4])
+    weights = torch.tensor([0.6, 1.7])
+    parts = [label_loss(values[rows], grades[rows], weights=weights) for rows in ([0, 1], [2, 3])]
+    torch.testing.assert_close(sum(parts) / 2, label_loss(values, grades, weights=weights))
 
 
 def test_a_batch_of_a_class_without_weight_costs_nothing():
