@@ -97,8 +97,10 @@ class Stream:
 
 
 def training_stream(data: DataSettings, rows: Rows, *, preprocess: Preprocess, cluster: ClusterSettings) -> Stream:
-    """All training images without grades, in a fixed random order (a local shuffle mixes neighbours only, and a
-    manifest has its sources one after another), decoded once where they fit the cluster's memory.
+    """All training images without grades, decoded once where they fit the cluster's memory.
+
+    Originals come in a fixed random order: a local shuffle mixes neighbours only, and a manifest has its sources one
+    after another.
     """
     mixed = np.random.default_rng(0).permutation(rows.train)
     lazy = dataset(data, rows.manifest, mixed, preprocess=preprocess, cluster=cluster, graded=False)

@@ -99,3 +99,16 @@ def test_the_digest_is_sha_256_of_the_content(tmp_path):
     content = bytes(range(256)) * 10_000
     storage.write_bytes(f"{tmp_path}/x", content)
     assert storage.digest_file(f"{tmp_path}/x") == hashlib.sha256(content).hexdigest()
+
+
+def test_deleting_a_file_or_a_folder_that_may_not_be_there(tmp_path):
+    storage.write_bytes(f"{tmp_path}/to/a/x", b"1")
+    storage.write_bytes(f"{tmp_path}/to/y", b"1")
+    storage.delete_file(f"{tmp_path}/to/y")
+    assert not storage.exists(f"{tmp_path}/to/y")
+    storage.delete_file(f"{tmp_path}/to/y")
+    storage.delete_file(f"{tmp_path}/to/a")  # a folder is no file
+    assert storage.exists(f"{tmp_path}/to/a/x")
+    storage.delete_folder(f"{tmp_path}/to")
+    assert not storage.exists(f"{tmp_path}/to")
+    storage.delete_folder(f"{tmp_path}/to")
