@@ -87,6 +87,15 @@ def test_a_killed_worker_costs_its_epoch_and_no_more(datasets, tmp_path):
     assert sorted(set(seen)) == [0, 1, 2, 3, 4, 5]
     assert all(np.isfinite(row["loss"]) and 0 <= row["knn_auc"] <= 1 for row in result.history)
     assert read_description(str(tmp_path / "model")).backbone == "test_resnet"
+    # A driver killed between the last epoch and its result finds the training finished and trains no more.
+    (tmp_path / "model" / "model.json").unlink()
+    again = []
+    repeated = train(
+        orders(tmp_path, epochs=6), datasets, CLUSTER, folder=str(tmp_path), name="killed", on_epoch=again.append
+    )
+    assert not again
+    assert repeated.history == result.history
+    assert read_description(str(tmp_path / "model")).backbone == "test_resnet"
 
 
 def test_a_loss_that_is_no_number_fails_the_run_in_the_workers_own_words(datasets, tmp_path):
@@ -95,6 +104,15 @@ def test_a_loss_that_is_no_number_fails_the_run_in_the_workers_own_words(dataset
     with pytest.raises(RunError, match=r"the loss is (nan|inf) at epoch \d, step \d, rank \d"):
         train(broken, datasets, quick, folder=str(tmp_path), name="broken", on_epoch=lambda _: None)
     assert not (tmp_path / "model").exists()
+
+
+def test_a_cluster_that_grows_is_not_asked_for_its_present_size(ray_cluster):
+    check_room(ClusterSettings(num_workers=8, cpus_per_worker=4.0, gpus_per_worker=1.0, autoscaling=True))
+
+
+def test_missing_gpus_are_told_before_they_are_waited_for(ray_cluster):
+    with pytest.raises(InputError, match=r"cluster\.gpus_per_worker: 1 workers of 1 GPUs do not fit the cluster's 0"):
+        check_room(ClusterSettings(num_workers=1, cpus_per_worker=0.5, decode_cpus=0.5, gpus_per_worker=1.0))
 
 
 def test_workers_that_leave_no_cpu_for_decoding_are_refused_before_they_hang(ray_cluster):
