@@ -31,7 +31,7 @@ pytestmark = pytest.mark.ray
 
 ROOT = Path(__file__).parents[2]
 RAY = [sys.executable, "-m", "ray.scripts.scripts"]
-START_SECONDS = 90
+START_SECONDS = 240
 
 
 @dataclass(frozen=True)

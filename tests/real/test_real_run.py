@@ -139,4 +139,5 @@ def test_prepare_takes_full_size_photographs(tmp_path):
     raydr(tmp_path, "prepare", "--config", "prepare.toml", "--config", overlay)
     counts = json.loads((tmp_path / "prepared" / "result.json").read_text())["metrics"]
     assert (counts["num_images"], counts["num_written"], counts["quarantined"]) == (6, 6, {})
-    assert pq.read_table(tmp_path / "prepared" / "shards").num_rows == 6
+    parts = (tmp_path / "prepared" / "shards").glob("part-*.parquet")
+    assert sum(pq.read_table(part).num_rows for part in parts) == 6
