@@ -41,13 +41,7 @@ def terminated(killed, raydr):
     process.send_signal(signal.SIGTERM)
     rest, _ = process.communicate(timeout=60)
     _, left = psutil.wait_procs(children, timeout=20)
-    return (
-        process.returncode,
-        output,
-        int(killed[0].removeprefix("epoch_")),
-        [child.pid for child in left],
-        len(children),
-    )
+    return process.returncode, output + rest, [child.pid for child in left], len(children)
 
 
 @pytest.fixture(scope="module")
