@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from raydr.grades import REFERABLE_GRADE
+
 Names = NDArray[np.str_]
 
 
@@ -51,7 +53,7 @@ def draw_budget(patients: Sequence[str], grades: Sequence[int], *, num_images: i
     order = stratified_order(patients, grades, seed=seed)
     names, counts, worst = _patient_table(patients, grades)
     images = dict(zip(names.tolist(), counts.tolist(), strict=True))
-    referable = dict(zip(names.tolist(), (worst >= 2).tolist(), strict=True))
+    referable = dict(zip(names.tolist(), (worst >= REFERABLE_GRADE).tolist(), strict=True))
     total = np.cumsum([images[name] for name in order])
     taken = max(1, int(np.searchsorted(total, num_images, side="right")))
     if taken < len(order) and num_images - total[taken - 1] > total[taken] - num_images:

@@ -63,7 +63,6 @@ def load(
     files: Sequence[Path],
     *,
     overrides: Mapping[str, Any] | None = None,
-    defaults: Mapping[str, Any] | None = None,
 ) -> Job:
     """The settings of ``verb`` from TOML files, later ones over earlier ones, then overrides of dotted keys.
 
@@ -71,13 +70,11 @@ def load(
         verb: A key of `JOBS`.
         files: A job file and overlays; overlays alone are enough where the overrides hold the rest.
         overrides: Values of dotted keys, over every file.
-        defaults: A tree below every file.
 
     Raises:
         SettingsError: one line per bad key, `file: key: what is wrong, what is allowed`.
     """
-    origins: list[Origin] = [("defaults", defaults)] if defaults else []
-    origins += [(str(path), read_toml(path)) for path in files]
+    origins: list[Origin] = [(str(path), read_toml(path)) for path in files]
     tree: dict[str, Any] = {}
     for _, part in origins:
         _merge(tree, deepcopy(dict(part)))

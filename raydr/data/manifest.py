@@ -27,7 +27,6 @@ SCHEMA = pa.schema(
     ]
 )
 SPLITS = ("train", "val", "test", "external")
-REFERABLE_GRADE = 2
 
 
 def read_manifest(uri: str) -> pa.Table:

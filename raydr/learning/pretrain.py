@@ -11,6 +11,7 @@ from raydr.engine.package import ModelDescription, save_model
 from raydr.engine.score import score_everywhere
 from raydr.engine.sources import BatchSource
 from raydr.engine.state import Progress
+from raydr.grades import REFERABLE_GRADE
 from raydr.images.augment import augmentation
 from raydr.learning.assignment import Assignment, distributed, seed_weights
 from raydr.metrics.neighbours import effective_rank, knn_scores
@@ -44,8 +45,13 @@ def pretrain(settings: PretrainStage, images: PretrainImages, assignment: Assign
             )
             for pool in (images.bank, images.queries)
         )
-        votes = knn_scores(bank, images.bank.grade >= 2, queries, num_neighbours=settings.probe.num_neighbours)
-        return {"knn_auc": auc(images.queries.grade >= 2, votes), "effective_rank": effective_rank(queries)}
+        votes = knn_scores(
+            bank, images.bank.grade >= REFERABLE_GRADE, queries, num_neighbours=settings.probe.num_neighbours
+        )
+        return {
+            "knn_auc": auc(images.queries.grade >= REFERABLE_GRADE, votes),
+            "effective_rank": effective_rank(queries),
+        }
 
     training = Training(
         network=network,

@@ -10,8 +10,9 @@ from raydr.engine.context import Context
 from raydr.engine.fit import Validate
 from raydr.engine.package import Head, ModelDescription, save_model
 from raydr.engine.score import score_everywhere
+from raydr.grades import REFERABLE_GRADE
 from raydr.learning.assignment import Assignment
-from raydr.metrics.operating import choose_operating_points
+from raydr.metrics.operating import choose_thresholds
 from raydr.metrics.roc import auc
 from raydr.models.classifier import Classifier, referable_probability
 
@@ -24,7 +25,7 @@ def validation_auc(network: Classifier, validation: Pool, context: Context) -> V
     def validate(_epoch: int) -> dict[str, float]:
         if not len(validation):
             return {}
-        return {VALIDATION_AUC: auc(validation.grade >= 2, _probability(network, validation, context))}
+        return {VALIDATION_AUC: auc(validation.grade >= REFERABLE_GRADE, _probability(network, validation, context))}
 
     return validate
 
@@ -42,8 +43,8 @@ def finish_classifier(
         return
     thresholds = {}
     if len(validation):
-        points = choose_operating_points(validation.grade >= 2, _probability(network, validation, context))
-        thresholds = {point.name: point.threshold for point in points if np.isfinite(point.threshold)}
+        truth = validation.grade >= REFERABLE_GRADE
+        thresholds = choose_thresholds(truth, _probability(network, validation, context))
     if context.rank == 0:
         description = ModelDescription(
             backbone=model.backbone,

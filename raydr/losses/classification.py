@@ -1,6 +1,6 @@
 """The loss on true labels: referable diabetic retinopathy (grade >= 2) from one logit, or five ICDR grades."""
 
-from typing import Final, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -8,8 +8,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-_REFERABLE_FROM: Final = 2  # ICDR: moderate non-proliferative retinopathy and worse
-_NUM_GRADES: Final = 5
+from raydr.grades import NUM_GRADES, REFERABLE_GRADE
 
 
 def label_loss(logits: Tensor, grade: Tensor, *, weights: Tensor | None) -> Tensor:
@@ -19,11 +18,11 @@ def label_loss(logits: Tensor, grade: Tensor, *, weights: Tensor | None) -> Tens
     or [5], weighs each row by its class; the sum is divided by the number of labelled rows, not by their weights, so
     that the mean over workers is the whole batch's loss.
     """
-    if logits.ndim != 2 or logits.shape[1] not in (1, _NUM_GRADES) or grade.shape != logits.shape[:1]:
+    if logits.ndim != 2 or logits.shape[1] not in (1, NUM_GRADES) or grade.shape != logits.shape[:1]:
         raise ValueError(f"logits {tuple(logits.shape)} must be [B, 1] or [B, 5] and grade {tuple(grade.shape)} [B]")
     logits = logits.float()
     if logits.shape[1] == 1:
-        target = (grade >= _REFERABLE_FROM).long()
+        target = (grade >= REFERABLE_GRADE).long()
         losses = F.binary_cross_entropy_with_logits(logits[:, 0], target.float(), reduction="none")
     else:
         target = grade.clamp(min=0)
@@ -48,7 +47,7 @@ def balanced_weights(grades: NDArray[np.int64], num_outputs: Literal[1, 5]) -> T
     labelled = np.asarray(grades)[np.asarray(grades) >= 0]
     if not len(labelled):
         raise ValueError("no image is labelled: there are no classes to balance")
-    classes = (labelled >= _REFERABLE_FROM).astype(np.int64) if num_outputs == 1 else labelled
+    classes = (labelled >= REFERABLE_GRADE).astype(np.int64) if num_outputs == 1 else labelled
     counts = np.bincount(classes, minlength=max(2, num_outputs))
     occurs = counts > 0
     weights = np.zeros(len(counts))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from raydr.grades import NUM_GRADES, REFERABLE_GRADE
 from raydr.metrics.band import RocBand, roc_band
 from raydr.metrics.bootstrap import AucInterval, auc_interval
 from raydr.metrics.calibration import CalibrationBin, calibration_bins, calibration_error, share
@@ -15,8 +16,6 @@ from raydr.metrics.kappa import confusion_matrix, quadratic_kappa
 from raydr.metrics.operating import OperatingPoint, PointFigures, Proportion, at_threshold
 from raydr.metrics.roc import Floats, RocCurve, roc_curve
 
-NUM_GRADES = 5
-REFERABLE_GRADE = 2
 NUM_SCORE_BINS = 25
 
 

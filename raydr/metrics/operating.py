@@ -84,6 +84,12 @@ def choose_operating_points(truth: NDArray[np.generic], scores: NDArray[np.gener
     return tuple(OperatingPoint(name, _finite(curve, pick)) for name, pick in zip(names, picks, strict=True))
 
 
+def choose_thresholds(truth: NDArray[np.generic], scores: NDArray[np.generic]) -> dict[str, float]:
+    """The thresholds of `choose_operating_points` by name, without those that one class alone cannot give."""
+    points = choose_operating_points(truth, scores)
+    return {point.name: point.threshold for point in points if math.isfinite(point.threshold)}
+
+
 def _best(figure: NDArray[np.float64], *, among: Bools) -> int:
     """Index of the largest allowed figure; the fewest positive calls where it is reached more than once."""
     allowed = np.where(among, figure, -np.inf)

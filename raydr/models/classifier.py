@@ -1,13 +1,11 @@
 """The network that is trained on labels, and what its logits mean."""
 
-from typing import Final, Literal
+from typing import Literal
 
 from torch import Tensor, nn
 
+from raydr.grades import NUM_GRADES, REFERABLE_GRADE
 from raydr.models.backbone import Backbone
-
-_REFERABLE_FROM: Final = 2  # ICDR: moderate non-proliferative retinopathy and worse
-_NUM_GRADES: Final = 5
 
 
 class Classifier(nn.Module):
@@ -15,7 +13,7 @@ class Classifier(nn.Module):
 
     def __init__(self, backbone: Backbone, num_outputs: Literal[1, 5], drop_rate: float = 0.0) -> None:
         super().__init__()
-        if num_outputs not in (1, _NUM_GRADES):
+        if num_outputs not in (1, NUM_GRADES):
             raise ValueError(f"num_outputs {num_outputs} must be 1 (referable) or 5 (grades)")
         self.backbone = backbone
         self.dropout = nn.Dropout(drop_rate)
@@ -37,7 +35,7 @@ def referable_probability(logits: Tensor) -> Tensor:
     _check(logits)
     if logits.shape[1] == 1:
         return logits[:, 0].float().sigmoid()
-    return logits.float().softmax(dim=1)[:, _REFERABLE_FROM:].sum(dim=1).clamp(max=1.0)  # rounding: 1.0000001
+    return logits.float().softmax(dim=1)[:, REFERABLE_GRADE:].sum(dim=1).clamp(max=1.0)  # rounding: 1.0000001
 
 
 def grade_probabilities(logits: Tensor) -> Tensor | None:
@@ -47,5 +45,5 @@ def grade_probabilities(logits: Tensor) -> Tensor | None:
 
 
 def _check(logits: Tensor) -> None:
-    if logits.ndim != 2 or logits.shape[1] not in (1, _NUM_GRADES):
+    if logits.ndim != 2 or logits.shape[1] not in (1, NUM_GRADES):
         raise ValueError(f"logits {tuple(logits.shape)} must be [B, 1] or [B, 5]")

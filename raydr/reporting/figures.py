@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
-from raydr.metrics.evaluation import NUM_GRADES, NUM_SCORE_BINS, REFERABLE_GRADE, DatasetEvaluation
+from raydr.grades import NUM_GRADES, REFERABLE_GRADE
+from raydr.metrics.evaluation import NUM_SCORE_BINS, DatasetEvaluation
 from raydr.reporting.plot import Axis, Plot, share_axis
 from raydr.reporting.wording import count, is_defined, matching, point_letter, point_name
 

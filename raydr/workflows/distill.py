@@ -2,36 +2,32 @@
 
 from raydr.config.jobs import DistillSettings
 from raydr.config.stages import DistillStage
-from raydr.engine.package import read_description
-from raydr.errors import InputError
 from raydr.workflows.cluster import connected
 from raydr.workflows.images import rows_of
 from raydr.workflows.job import Outcome, Pipeline, Stage, perform
 from raydr.workflows.learn import Lesson, inputs_of, learn, model_input
 from raydr.workflows.result import StageResult
 from raydr.workflows.sections import section
-from raydr.workflows.teaching import teach
+from raydr.workflows.teaching import read_teacher, teach
 
 
 def distill(settings: DistillSettings, *, pipeline: Pipeline | None = None) -> StageResult:
     """The result of distillation; its artifact `model` is the student."""
 
     def body(stage: Stage) -> Outcome:
-        teacher = read_description(settings.teacher)
-        if teacher.head is None:
-            raise InputError(f"{settings.teacher}: teacher: is a backbone without a head; `finetune` makes a teacher")
+        teacher, head = read_teacher(settings.teacher)
         with connected(settings.cluster):
             logits = teach(
                 stage.path(f"teacher-{stage.name}.parquet"),
                 teacher=settings.teacher,
-                head=teacher.head,
+                head=head,
                 rows=rows_of(settings.data),
                 data=settings.data,
                 num_views=settings.distillation.teacher_views,
                 cluster=settings.cluster,
             )
             student = section(DistillStage, settings)
-            lesson = Lesson("distil", student, settings.data, teacher.preprocess, logits, teacher.head)
+            lesson = Lesson("distil", student, settings.data, teacher.preprocess, logits, head)
             return learn(stage, settings, lesson)
 
     weights = model_input(settings.model.weights)

@@ -14,9 +14,10 @@ from raydr.config.stages import EvaluateStage
 from raydr.data.manifest import grades_of, patients_of, read_manifest, rows_where, summary
 from raydr.engine.package import read_description
 from raydr.errors import InputError
+from raydr.grades import REFERABLE_GRADE
 from raydr.inference.scoring import score_images
 from raydr.metrics.evaluation import as_json
-from raydr.metrics.operating import OperatingPoint, choose_operating_points
+from raydr.metrics.operating import OperatingPoint, choose_thresholds
 from raydr.reporting.report import Report, write_report
 from raydr.workflows.cluster import connected
 from raydr.workflows.console import say
@@ -124,10 +125,8 @@ def _choose(validation: pa.Table) -> dict[str, float]:
     readable = validation.filter(pc.is_valid(validation["probability"]))
     if not readable.num_rows:
         return {}
-    truth, scores = readable["grade"].to_numpy() >= 2, readable["probability"].to_numpy()
-    return {
-        point.name: point.threshold for point in choose_operating_points(truth, scores) if np.isfinite(point.threshold)
-    }
+    truth, scores = readable["grade"].to_numpy() >= REFERABLE_GRADE, readable["probability"].to_numpy()
+    return choose_thresholds(truth, scores)
 
 
 def _graded(manifest: pa.Table, rows: NDArray[np.int64]) -> NDArray[np.int64]:

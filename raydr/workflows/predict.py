@@ -23,10 +23,7 @@ def predict(settings: PredictSettings) -> StageResult:
     folder = model_folder(settings.model, settings)
     photographs = list_images(settings.images)
     scores = storage.absolute(settings.out)
-    if not scores.endswith(".parquet"):
-        scores = storage.join(scores, "scores.parquet")
-    out = storage.absolute(settings.out)
-    if storage.exists(scores) and read_result(out) is None and not storage.exists(beside(out, RUN_FILE)):
+    if storage.exists(scores) and read_result(scores) is None and not storage.exists(beside(scores, RUN_FILE)):
         raise InputError(f"{scores}: out: is there already and is none of raydr's results; choose another name")
 
     def body(_stage: Stage) -> Outcome:

@@ -12,7 +12,7 @@ from raydr import storage
 from raydr.config.jobs import SearchSettings
 from raydr.config.override import with_overrides
 from raydr.config.stages import SearchStage
-from raydr.engine.package import Head, ModelDescription, read_description
+from raydr.engine.package import Head, ModelDescription
 from raydr.errors import InputError
 from raydr.learning.assignment import Assignment
 from raydr.learning.distil import Teaching
@@ -28,16 +28,14 @@ from raydr.workflows.job import RAY_FOLDER, Outcome, Pipeline, Stage, perform
 from raydr.workflows.learn import Lesson, inputs_of, learn, model_input
 from raydr.workflows.result import StageResult
 from raydr.workflows.sections import section
-from raydr.workflows.teaching import teach
+from raydr.workflows.teaching import read_teacher, teach
 
 
 def search(settings: SearchSettings, *, pipeline: Pipeline | None = None) -> StageResult:
     """The result of the search; its artifact `model` is the refitted best student."""
 
     def body(stage: Stage) -> Outcome:
-        teacher = read_description(settings.teacher)
-        if teacher.head is None:
-            raise InputError(f"{settings.teacher}: teacher: is a backbone without a head; `finetune` makes a teacher")
+        teacher, head = read_teacher(settings.teacher)
         rows = rows_of(settings.data)
         if not len(rows.validation):
             raise InputError(f"{settings.data.manifest}: split: no graded validation image to search by")
@@ -45,17 +43,17 @@ def search(settings: SearchSettings, *, pipeline: Pipeline | None = None) -> Sta
             logits = teach(
                 stage.path(f"teacher-{stage.name}.parquet"),
                 teacher=settings.teacher,
-                head=teacher.head,
+                head=head,
                 rows=rows,
                 data=settings.data,
                 num_views=settings.distill.distillation.teacher_views,
                 cluster=settings.cluster,
             )
-            trials = _trials(stage, settings, rows=rows, teacher=teacher, head=teacher.head, logits=logits)
+            trials = _trials(stage, settings, rows=rows, teacher=teacher, head=head, logits=logits)
             best = trials[0]
             say(f"  best trial {best.number + 1}: validation AUC {best.best_auc:.4f}, {_sample_text(best.sample)}")
             student = with_overrides(settings.distill, best.sample)
-            lesson = Lesson("distil", student, settings.data, teacher.preprocess, logits, teacher.head)
+            lesson = Lesson("distil", student, settings.data, teacher.preprocess, logits, head)
             refit = learn(stage, settings, lesson)
         metrics = {
             **refit.metrics,

@@ -6,12 +6,21 @@ from numpy.typing import NDArray
 from raydr import storage
 from raydr.config.images import DataSettings
 from raydr.config.site import ClusterSettings
-from raydr.engine.package import NUM_OUTPUTS, Head
+from raydr.engine.package import NUM_OUTPUTS, Head, ModelDescription, read_description
+from raydr.errors import InputError
 from raydr.inference.scoring import NumViews, score_images
 from raydr.training.teacher import write_teacher_logits
 from raydr.workflows.console import say
 from raydr.workflows.images import Rows
 from raydr.workflows.placement import placement_of
+
+
+def read_teacher(folder: str) -> tuple[ModelDescription, Head]:
+    """What the teacher in ``folder`` is, and its head; InputError where it has none."""
+    description = read_description(folder)
+    if description.head is None:
+        raise InputError(f"{folder}: teacher: is a backbone without a head; `finetune` makes a teacher")
+    return description, description.head
 
 
 def teach(
