@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from raydr.config.explain import wrong_keys
-from raydr.config.images import BudgetSettings, Side, SourceSettings, SplitSettings
+from raydr.config.images import Side
 from raydr.config.learning import (
     BatchSize,
     DistillationSettings,
@@ -18,6 +18,7 @@ from raydr.config.learning import (
     SimclrSettings,
 )
 from raydr.config.section import AsTuple, Fraction, PositiveInt, Section
+from raydr.config.sources import BudgetSettings, SourceSettings, SplitSettings
 from raydr.config.space import Choice, Uniform
 
 
@@ -37,6 +38,19 @@ class IndexStage(Section):
         if all(source.role == "external" for source in sources.values()):
             raise ValueError('at least one source must have role = "internal" to train on')
         return sources
+
+    @model_validator(mode="after")
+    def _voets_is_of_all_eyepacs(self) -> Self:
+        if self.splits.kind == "voets":
+            text = "splits.kind = 'voets' pools EyePACS, train and test part; set test_images and test_labels"
+            found = [
+                (("sources", name), text)
+                for name, source in self.sources.items()
+                if source.role == "internal" and (source.layout != "eyepacs" or source.test_images is None)
+            ]
+            if found:
+                raise wrong_keys(found)
+        return self
 
 
 class PrepareStage(Section):

@@ -1,7 +1,8 @@
-"""Label files: CSV rows with their line numbers, and what may stand in a cell."""
+"""Label files: the rows of CSV files and sheets with their line numbers, and what may stand in a cell."""
 
 import csv
 import io
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
@@ -14,37 +15,71 @@ IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png", ".tif", ".tiff")
 _EYES = {"l": "left", "r": "right", "os": "left", "od": "right"}
 
 
-def read_csv(uri: str, required: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
-    """(line number, row) of a CSV file with a header; InputError where it is missing, empty or malformed."""
-    reader = csv.reader(io.StringIO(_text(uri), newline=""), skipinitialspace=True, strict=True)
-    rows: list[tuple[int, dict[str, str]]] = []
-    header: list[str] = []
+Rows = list[tuple[int, dict[str, str]]]
+"""(line number, cells by column) of a label file."""
+
+
+def read_csv(uri: str, required: Sequence[str], *, delimiter: str | None = ",") -> Rows:
+    """(line number, row) of a CSV file with a header; InputError where it is missing, empty or malformed.
+
+    Without a ``delimiter`` any number of blanks parts two cells.
+    """
+    lines = read_lines(uri, "a CSV file with a header", delimiter=delimiter)
+    return _with_header(uri, lines, required)
+
+
+def read_sheet(uri: str, required: Sequence[str]) -> Rows:
+    """(line number, row) of the first sheet of an Excel workbook (.xlsx), like `read_csv`."""
+    import openpyxl  # a third of a second, for one dataset alone
+    from openpyxl.utils.exceptions import InvalidFileException
+
+    content = _content(uri, "an Excel workbook")
+    try:
+        book = openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=True)
+        lines = [
+            (line, ["" if cell is None else str(cell).strip() for cell in cells])
+            for line, cells in enumerate(book.worksheets[0].iter_rows(values_only=True), start=1)
+        ]
+    except (zipfile.BadZipFile, InvalidFileException, KeyError, ValueError, IndexError, SyntaxError) as error:
+        raise InputError(f"{uri}: cannot be read as an Excel workbook (.xlsx): {error}") from None
+    return _with_header(uri, [entry for entry in lines if any(entry[1])], required)
+
+
+def read_lines(uri: str, wanted: str, *, delimiter: str | None = ",") -> list[tuple[int, list[str]]]:
+    """(line number, cells) of a file without a header, blank lines left out; ``wanted`` is what the file should be."""
+    try:
+        text = _content(uri, wanted).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError(f"{uri}: not a text file in UTF-8; {wanted} is needed") from None
+    if delimiter is None:
+        return [(number, line.split()) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
+    found: list[tuple[int, list[str]]] = []
     try:
         for cells in reader:
             row = [cell.strip() for cell in cells]
-            if not any(row):
-                continue
-            if not header:
-                header = row
-                _check_header(uri, header, required)
-            else:
-                rows.append((reader.line_num, _named(header, row, f"{uri}: line {reader.line_num}")))
+            if any(row):
+                found.append((reader.line_num, row))
     except csv.Error as error:
         raise InputError(f"{uri}: line {reader.line_num}: not CSV: {error}") from None
-    if not header:
+    return found
+
+
+def _with_header(uri: str, lines: Sequence[tuple[int, list[str]]], required: Sequence[str]) -> Rows:
+    if not lines:
         raise InputError(f"{uri}: is empty; a header with {', '.join(required)} is needed")
-    if not rows:
+    (_, header), *rest = lines
+    _check_header(uri, header, required)
+    if not rest:
         raise InputError(f"{uri}: has a header but no rows; at least one label is needed")
-    return rows
+    return [(line, _named(header, row, f"{uri}: line {line}")) for line, row in rest]
 
 
-def _text(uri: str) -> str:
+def _content(uri: str, wanted: str) -> bytes:
     try:
-        return storage.read_bytes(uri).decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise InputError(f"{uri}: not a text file in UTF-8; a CSV file with a header is needed") from None
+        return storage.read_bytes(uri)
     except FileNotFoundError:
-        raise InputError(f"{uri}: no such file; a CSV file with a header is needed") from None
+        raise InputError(f"{uri}: no such file; {wanted} is needed") from None
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"{uri}: cannot be read: {' '.join(str(error).split())}") from None
 
@@ -75,6 +110,19 @@ def parse_grade(text: str, where: str) -> int | None:
     if value not in range(5):
         raise InputError(f"{where}: {text!r} is no grade; allowed: 0, 1, 2, 3, 4 or empty")
     return int(value)
+
+
+def parse_flag(text: str, where: str) -> bool | None:
+    """The yes or no in a cell, None where it is empty; InputError where it is neither 0 nor 1."""
+    if text == "":
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if value not in (0.0, 1.0):
+        raise InputError(f"{where}: {text!r} is neither 0 nor 1; allowed: 0, 1 or empty")
+    return value == 1.0
 
 
 def parse_split(text: str, where: str) -> str:

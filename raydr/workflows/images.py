@@ -8,9 +8,9 @@ import pyarrow as pa
 import ray.data
 from numpy.typing import NDArray
 
-from raydr import storage
 from raydr.config.images import DataSettings
 from raydr.config.site import ClusterSettings
+from raydr.data.budget import read_budget
 from raydr.data.manifest import grades_of, read_manifest, rows_of_images, rows_where
 from raydr.data.shards import shard_side
 from raydr.data.streams import cached, collect_pool, stream_originals, stream_shards
@@ -35,7 +35,7 @@ def rows_of(data: DataSettings) -> Rows:
     """The rows of a manifest that a learning stage uses.
 
     Raises:
-        InputError: No training images, or a budget with images that are not labelled training images.
+        InputError: No training images, or a budget that is not as drawn or has other than labelled training images.
     """
     manifest = read_manifest(data.manifest)
     grades, train = grades_of(manifest), rows_where(manifest, split="train")
@@ -43,24 +43,13 @@ def rows_of(data: DataSettings) -> Rows:
         raise InputError(f"{data.manifest}: split: no image is in the train split")
     labelled = np.empty(0, dtype=np.int64)
     if data.budget is not None:
-        labelled = np.sort(rows_of_images(manifest, _read_budget(data.budget)))
+        labelled = np.sort(rows_of_images(manifest, read_budget(data.budget)))
         strangers = np.setdiff1d(labelled, train[grades[train] >= 0])
         if len(strangers):
             name = manifest["image_id"][int(strangers[0])].as_py()
             raise InputError(f"{data.budget}: image_id: {name!r} is no labelled training image of {data.manifest}")
     validation = rows_where(manifest, split="val")
     return Rows(manifest, train, labelled, validation[grades[validation] >= 0])
-
-
-def _read_budget(uri: str) -> list[str]:
-    try:
-        table = storage.read_table(uri)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise InputError(f"{uri}: cannot be read as a label budget (Parquet): {str(error).splitlines()[0]}") from None
-    if "image_id" not in table.column_names:
-        raise InputError(f"{uri}: image_id: the column is missing; the file has {', '.join(table.column_names)}")
-    names: list[str] = table["image_id"].to_pylist()
-    return names
 
 
 def through_px(data: DataSettings) -> int | None:

@@ -19,11 +19,13 @@ side_px = 48
 
 [index.sources.phantoms]
 layout = "eyepacs"
+allow_partial = true
 images = "OUT/phantoms/images"
 labels = "OUT/phantoms/trainLabels.csv"
 
 [index.sources.elsewhere]
 layout = "eyepacs"
+allow_partial = true
 role = "external"
 images = "OUT/elsewhere/images"
 labels = "OUT/elsewhere/trainLabels.csv"

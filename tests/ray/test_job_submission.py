@@ -151,6 +151,7 @@ job = "index"
 out = "{tmp_path}/out"
 [sources.noise]
 layout = "eyepacs"
+allow_partial = true
 images = "{tmp_path}/photographs"
 labels = "{tmp_path}/labels.csv"
 [splits]

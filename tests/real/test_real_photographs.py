@@ -7,9 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from raydr.data.budget import BudgetRule
 from raydr.data.index import build_index
+from raydr.data.layouts.csv_file import Columns, CsvFile
+from raydr.data.layouts.eyepacs import EyePacs
 from raydr.data.manifest import summary
-from raydr.data.sources import Columns, Source
+from raydr.data.partition import SplitRule
+from raydr.data.sources import Source
 from raydr.images.fundus import RetinalDisc, find_retinal_disc
 from raydr.images.jpeg import decode
 from raydr.images.preprocess import Preprocess
@@ -138,26 +142,25 @@ def test_the_index_has_every_image_and_takes_seconds():
         [
             Source(
                 "eyepacs",
-                "eyepacs",
-                str(kaggle / "images"),
-                str(kaggle / "trainLabels.csv"),
-                splits=str(kaggle / "split.csv"),
+                EyePacs(
+                    str(kaggle / "images"),
+                    str(kaggle / "trainLabels.csv"),
+                    splits=str(kaggle / "split.csv"),
+                    allow_partial=True,
+                ),
             ),
             Source(
                 "clinic",
-                "csv",
-                str(other / "images"),
-                str(other / "labels.csv"),
-                columns=Columns("image_id", "grade", "patient_id", "eye"),
+                CsvFile(
+                    str(other / "images"),
+                    str(other / "labels.csv"),
+                    columns=Columns("image_id", "grade", "patient_id", "eye"),
+                ),
                 external=True,
             ),
         ],
-        val_fraction=0.15,
-        test_fraction=0.2,
-        split_seed=0,
-        budget_fraction=0.02,
-        budget_count=None,
-        budget_seed=0,
+        splits=SplitRule(),
+        budget=BudgetRule(),
         waive=(),
     )
     assert time.process_time() - start < 20

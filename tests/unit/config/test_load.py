@@ -68,7 +68,8 @@ def test_an_unknown_key_is_named_with_the_nearest_and_all_allowed_ones(errors: E
 
 def test_a_far_off_key_lists_what_is_allowed(errors: Errors) -> None:
     (line,) = errors("[index.splits]\nzzz = 1")
-    assert line == "job.toml: index.splits.zzz: no such key; allowed: val_fraction, test_fraction, seed"
+    allowed = "kind, val_fraction, test_fraction, folds, fold, seed"
+    assert line == f"job.toml: index.splits.zzz: no such key; allowed: {allowed}"
 
 
 @pytest.mark.parametrize(
@@ -105,10 +106,11 @@ def test_a_value_of_the_wrong_type_or_out_of_range_says_what_is_allowed(errors: 
 
 def test_keys_inside_named_and_nullable_tables_are_given_in_full(errors: Errors) -> None:
     assert errors(without='labels = "labels.csv"\n') == ["job.toml: index.sources.main.labels: is required and missing"]
-    assert errors(without="labels =", by="columns.patient = 3\nlabels =") == [
+    csv = 'layout = "csv"\ncolumns.'
+    assert errors(without='layout = "eyepacs"', by=f"{csv}patient = 3") == [
         "job.toml: index.sources.main.columns.patient: must be text in quotes (got 3)"
     ]
-    (line,) = errors(without="labels =", by="columns.pat = 'a'\nlabels =")
+    (line,) = errors(without='layout = "eyepacs"', by=f"{csv}pat = 'a'")
     assert line.startswith("job.toml: index.sources.main.columns.pat: no such key; did you mean patient?")
     assert errors("[prepare]\njpeg_quality = 101") == [
         "job.toml: prepare.jpeg_quality: must be at most 100 (got 101)",
@@ -265,6 +267,71 @@ def test_setting_one_key_of_a_section_keeps_the_stages_own_defaults(errors: Erro
     assert isinstance(settings, RunSettings)
     assert (settings.pretrain.optim.epochs, settings.pretrain.optim.batch_size) == (100, 256)
     assert (settings.index.budget.fraction, settings.index.budget.seed) == (0.02, 3)
+
+
+def test_a_layout_has_its_own_keys_and_no_others(errors: Errors) -> None:
+    sources = RUN[RUN.index("layout") : RUN.index("[search")]
+    for layout, keys in (
+        ("messidor2", "role, missing, allow_partial, layout, root, images, labels, pairs, exams, label_source"),
+        ("aptos2019", "role, missing, allow_partial, layout, root, images, labels"),
+        ("idrid", "role, missing, allow_partial, layout, root"),
+        ("ddr", "role, missing, allow_partial, layout, root"),
+        ("deepdrid", "role, missing, allow_partial, layout, root"),
+    ):
+        assert errors(without=sources, by=f'layout = "{layout}"\nroot = "{layout}"\n') == []
+        assert errors(without=sources, by=f'layout = "{layout}"\n') == [
+            "job.toml: index.sources.main.root: is required and missing"
+        ]
+        (line,) = errors(without=sources, by=f'layout = "{layout}"\nroot = "a"\ncolumns.image = "x"\n')
+        assert line == f"job.toml: index.sources.main.columns: no such key; allowed: {keys}"
+    (line,) = errors(without='layout = "eyepacs"', by='layout = "csv"\nallow_partial = true')
+    assert line.startswith("job.toml: index.sources.main.allow_partial: no such key; allowed: role, missing, layout,")
+
+
+def test_an_unknown_or_missing_layout_says_which_there_are(errors: Errors) -> None:
+    layouts = "'eyepacs', 'messidor2', 'aptos2019', 'idrid', 'ddr', 'deepdrid', 'csv'"
+    assert errors(without='"eyepacs"', by='"eyepac"') == [
+        f"job.toml: index.sources.main.layout: must be one of {layouts} (got 'eyepac')"
+    ]
+    assert errors(without='layout = "eyepacs"\n') == [
+        f"job.toml: index.sources.main.layout: must be one of {layouts} (it is missing)"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("added", "line"),
+    [
+        ('test_images = "t"', "sources.main: test_images and test_labels go together; set both or neither"),
+        (
+            'test_images = "t"\ntest_labels = "t.csv"\nsplits = "s.csv"',
+            "sources.main: test_images makes the test part the test split; remove it or splits",
+        ),
+        ("allow_partial = 1", "sources.main.allow_partial: must be true or false (got 1)"),
+        (
+            "[index.splits]\nkind = 'random'",
+            "splits.kind: must be one of 'official', 'patient' or 'voets' (got 'random')",
+        ),
+        ("[index.splits]\nkind = 'patient'\nfolds = 5", "splits: folds and fold go together; set both or neither"),
+        ("[index.splits]\nfolds = 5\nfold = 0", "splits: folds are for kind = \"patient\" (got 'official')"),
+        (
+            "[index.splits]\nkind = 'patient'\nfolds = 5\nfold = 5",
+            "splits: fold counts from 0 and must be below folds (5) (got 5)",
+        ),
+        (
+            "[index.splits]\nkind = 'voets'",
+            "sources.main: splits.kind = 'voets' pools EyePACS, train and test part; set test_images and test_labels",
+        ),
+        ("[index.budget]\nbalanced = 'yes'", "budget.balanced: must be true or false (got 'yes')"),
+    ],
+)
+def test_sources_splits_and_budgets_that_cannot_be_are_refused(errors: Errors, added: str, line: str) -> None:
+    assert errors(without="[search.space]", by=f"{added}\n[search.space]") == [f"job.toml: index.{line}"]
+
+
+def test_folds_and_the_paper_s_split_can_be_chosen(errors: Errors) -> None:
+    assert errors("[index.splits]\nkind = 'patient'\nfolds = 5\nfold = 4\nval_fraction = 0.9") == []
+    added = 'test_images = "t"\ntest_labels = "t.csv"\n[index.splits]\nkind = "voets"\n[search'
+    assert errors(without="[search", by=added) == []
 
 
 def test_a_label_count_needs_no_fraction_unset(errors: Errors) -> None:

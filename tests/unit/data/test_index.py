@@ -2,14 +2,19 @@
 
 import itertools
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from raydr.data.budget import BudgetRule
 from raydr.data.index import IndexResult, build_index
+from raydr.data.layouts.csv_file import Columns, CsvFile
+from raydr.data.layouts.eyepacs import EyePacs
 from raydr.data.manifest import SCHEMA, grades_of, patients_of, summary
-from raydr.data.sources import Columns, Source
+from raydr.data.partition import SplitRule
+from raydr.data.sources import Source
 from raydr.errors import InputError
 from raydr.splits import digest_of
 
@@ -29,7 +34,7 @@ def kaggle(tmp_path) -> Source:
     write_images(tmp_path / "kaggle", names)
     rows = [f"{name},{(0, 1, 0, 0, 3)[int(name.split('_')[0]) % 5]}" for name in names]
     (tmp_path / "labels.csv").write_text("image,level\n" + "\n".join(rows) + "\n")
-    return Source("kaggle", "eyepacs", str(tmp_path / "kaggle"), str(tmp_path / "labels.csv"))
+    return Source("kaggle", EyePacs(str(tmp_path / "kaggle"), str(tmp_path / "labels.csv"), allow_partial=True))
 
 
 @pytest.fixture
@@ -37,27 +42,24 @@ def clinic(tmp_path) -> Source:
     write_images(tmp_path / "clinic", [f"x{i}" for i in range(6)])
     (tmp_path / "clinic.csv").write_text("id,dr,who\n" + "".join(f"x{i},{i % 3},p{i // 2}\n" for i in range(6)))
     columns = Columns(image="id", grade="dr", patient="who")
-    return Source(
-        "clinic", "csv", str(tmp_path / "clinic"), str(tmp_path / "clinic.csv"), columns=columns, external=True
-    )
+    layout = CsvFile(str(tmp_path / "clinic"), str(tmp_path / "clinic.csv"), columns=columns)
+    return Source("clinic", layout, external=True)
 
 
 def with_splits(source: Source, tmp_path: Path, split_of_patient: dict[int, str]) -> Source:
     rows = [f"{patient}_{eye},{split}" for patient, split in split_of_patient.items() for eye in ("left", "right")]
     (tmp_path / "split.csv").write_text("image,split\n" + "\n".join(rows) + "\n")
-    return Source(source.name, source.layout, source.images, source.labels, splits=str(tmp_path / "split.csv"))
+    return replace(source, layout=replace(source.layout, splits=str(tmp_path / "split.csv")))
 
 
 def built(*sources: Source, **changed: object) -> IndexResult:
-    options: dict[str, object] = {
-        "val_fraction": 0.15,
-        "test_fraction": 0.2,
-        "split_seed": 0,
-        "budget_fraction": 0.1,
-        "budget_count": None,
-        "budget_seed": 0,
-        "waive": (),
-    }
+    """The index by default rules, `split_` and `budget_` options changed."""
+    rules: dict[str, dict[str, object]] = {"split": {}, "budget": {"fraction": 0.1}}
+    for name in list(changed):
+        rule, _, field = name.partition("_")
+        if rule in rules:
+            rules[rule][field] = changed.pop(name)
+    options = {"splits": SplitRule(**rules["split"]), "budget": BudgetRule(**rules["budget"]), "waive": ()}
     return build_index(list(sources), **{**options, **changed})
 
 
@@ -175,8 +177,8 @@ def test_an_unlabelled_image_of_a_csv_source_goes_to_train_only_where_patients_a
     write_images(tmp_path / "clinic", ["new"])
     for patient, is_there in ((None, True), ("who", False)):
         columns = Columns(image="id", grade="dr", patient=patient)
-        internal = Source(clinic.name, "csv", clinic.images, clinic.labels, columns=columns)
-        found = built(kaggle, internal, val_fraction=0.34, test_fraction=0.34)
+        internal = Source(clinic.name, replace(clinic.layout, columns=columns))
+        found = built(kaggle, internal, split_val_fraction=0.34, split_test_fraction=0.34)
         assert ("clinic/new" in images_of(found, "train")) == is_there
         assert ("clinic/new" in found.manifest["image_id"].to_pylist()) == is_there
 
@@ -208,24 +210,26 @@ def test_identical_files_in_two_splits_fail_unless_waived(kaggle, clinic, tmp_pa
 def test_dropped_labels_of_all_sources_are_counted(kaggle, tmp_path):
     with (tmp_path / "labels.csv").open("a") as file:
         file.write("900_left,0\n901_left,1\n")
-    source = Source(kaggle.name, "eyepacs", kaggle.images, kaggle.labels, drop_missing=True)
-    assert built(source).num_dropped == 2
+    assert built(replace(kaggle, drop_missing=True)).num_dropped == 2
 
 
 def test_too_few_patients_for_a_split_are_an_error_that_says_so(tmp_path):
     write_images(tmp_path / "few", ["1_left", "2_left"])
     (tmp_path / "few.csv").write_text("image,level\n1_left,0\n2_left,2\n")
-    source = Source("few", "eyepacs", str(tmp_path / "few"), str(tmp_path / "few.csv"))
+    source = Source("few", EyePacs(str(tmp_path / "few"), str(tmp_path / "few.csv"), allow_partial=True))
     with pytest.raises(InputError, match=r"few.csv: 2 patients with a grade are too few for val_fraction = 0.15"):
         built(source)
-    assert images_of(built(source, val_fraction=0.0, test_fraction=0.0), "train") == {"few/1_left", "few/2_left"}
+    assert images_of(built(source, split_val_fraction=0.0, split_test_fraction=0.0), "train") == {
+        "few/1_left",
+        "few/2_left",
+    }
 
 
 def test_sources_need_distinct_names_without_a_slash_and_a_train_label(kaggle, clinic):
     with pytest.raises(InputError, match="'kaggle' names two datasets"):
         built(kaggle, kaggle)
     with pytest.raises(InputError, match="slash"):
-        built(Source("a/b", "eyepacs", kaggle.images, kaggle.labels))
+        built(replace(kaggle, name="a/b"))
     with pytest.raises(InputError, match="no train image has a grade"):
         built(clinic)
     with pytest.raises(InputError, match="is empty"):

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from raydr.data.layouts.csv_file import Columns, CsvFile
+from raydr.data.layouts.eyepacs import EyePacs
 from raydr.data.manifest import SCHEMA
-from raydr.data.sources import Columns, Source, find_images, read_source
+from raydr.data.sources import Source, read_source
 from raydr.errors import InputError
 
 CLINIC = Columns(image="file", grade="dr", patient="who", eye="side", split="part")
@@ -31,20 +33,18 @@ def images(tmp_path) -> str:
 
 
 def eyepacs(tmp_path: Path, labels: str | bytes, *, splits: str | None = None, **options: bool) -> Source:
-    return Source(
-        "kaggle",
-        "eyepacs",
+    layout = EyePacs(
         str(tmp_path / "images"),
         text(tmp_path, "labels.csv", labels),
         splits=None if splits is None else text(tmp_path, "split.csv", splits),
-        **options,
+        allow_partial=True,
     )
+    return Source("kaggle", layout, **options)
 
 
 def clinic(tmp_path: Path, labels: str, **options: bool) -> Source:
-    return Source(
-        "clinic", "csv", str(tmp_path / "images"), text(tmp_path, "labels.csv", labels), columns=CLINIC, **options
-    )
+    layout = CsvFile(str(tmp_path / "images"), text(tmp_path, "labels.csv", labels), columns=CLINIC)
+    return Source("clinic", layout, **options)
 
 
 def error_of(source: Source) -> str:
@@ -169,13 +169,16 @@ def test_a_label_cannot_lead_out_of_the_images_folder(tmp_path, images, name):
 
 
 def test_a_missing_label_file_or_folder_is_named(tmp_path, images):
-    source = Source("kaggle", "eyepacs", images, str(tmp_path / "nothing.csv"))
+    source = Source("kaggle", CsvFile(images, str(tmp_path / "nothing.csv")))
     assert error_of(source).startswith(f"{tmp_path}/nothing.csv: no such file")
     labels = text(tmp_path, "labels.csv", "image,level\n1_left,0\n")
-    assert "is no folder" in error_of(Source("kaggle", "eyepacs", str(tmp_path / "nothing"), labels))
-    assert "cannot be listed" in error_of(Source("kaggle", "eyepacs", "nosuchscheme://x/y", labels))
     (tmp_path / "empty").mkdir()
-    assert "no photograph in it" in error_of(Source("kaggle", "eyepacs", str(tmp_path / "empty"), labels))
+    for folder_uri, part in (
+        (str(tmp_path / "nothing"), "is no folder"),
+        ("nosuchscheme://x/y", "cannot be listed"),
+        (str(tmp_path / "empty"), "no photograph in it"),
+    ):
+        assert part in error_of(Source("kaggle", EyePacs(folder_uri, labels, allow_partial=True)))
 
 
 def test_a_name_that_is_not_eyepacs_is_an_error_only_where_it_is_labelled(tmp_path):
@@ -239,30 +242,3 @@ def test_a_name_finds_its_image_in_a_subfolder_unless_it_is_in_two(tmp_path):
     assert [row["image_id"] for row in rows] == ["kaggle/a/1_left"]
     message = error_of(eyepacs(tmp_path, "image,level\n2_left,0\n"))
     assert "line 2: image: '2_left' stands in two folders (a/2_left, b/2_left)" in message
-
-
-def test_finding_images_leaves_out_hidden_files_and_other_kinds(tmp_path):
-    found = find_images(folder(tmp_path, "a.jpg", "._a.jpg", ".cache/b.jpg", "notes.txt", "c.v2.TIF"))
-    assert sorted(found) == ["a", "c.v2"]
-
-
-def test_two_files_that_differ_in_suffix_alone_are_an_error(tmp_path):
-    with pytest.raises(InputError, match="but for its suffix"):
-        find_images(folder(tmp_path, "a.jpg", "a.png"))
-
-
-def test_links_are_followed_but_not_in_a_circle_nor_where_they_lead_nowhere(tmp_path):
-    images = Path(folder(tmp_path, "a/x.jpg"))
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "elsewhere" / "y.jpg").write_bytes(b"y")
-    (images / "linked").symlink_to(tmp_path / "elsewhere")
-    (images / "z.jpg").symlink_to(tmp_path / "elsewhere" / "y.jpg")
-    (images / "a" / "circle").symlink_to(images)
-    (images / "broken.jpg").symlink_to(tmp_path / "nothing.jpg")
-    assert sorted(find_images(str(images))) == ["a/x", "linked/y", "z"]
-
-
-def test_a_file_uri_works_like_its_path(tmp_path, images):
-    found = find_images(f"file://{images}")
-    assert found["1_left"] == f"file://{images}/1_left.jpeg"
-    assert list(found) == list(find_images(images))

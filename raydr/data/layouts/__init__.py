@@ -1,0 +1,1 @@
+"""Dataset layouts: what each public dataset looks like when unpacked, one file a layout."""
