@@ -138,42 +138,43 @@ def draw_budget(
         InputError: A balanced budget that is larger than twice the rarer class allows.
     """
     order = _balanced_order(patients, grades, seed=seed) if balanced else stratified_order(patients, grades, seed=seed)
-    names, counts, worst = _patient_table(patients, grades)
-    images = dict(zip(names.tolist(), counts.tolist(), strict=True))
-    referable = dict(zip(names.tolist(), (worst >= REFERABLE_GRADE).tolist(), strict=True))
-    total = np.cumsum([images[name] for name in order])
-    if balanced and (not len(total) or num_images > total[-1]):
+    names, counts, _ = _patient_table(patients, grades)
+    referable = _referable_images(names, patients, grades)
+    place = np.searchsorted(names, order)
+    total, positive = np.cumsum(counts[place]), np.cumsum(referable[place])
+    if balanced and num_images > total[-1:].sum():
         raise InputError(
             f"budget: balanced: {num_images} images cannot be drawn with as many referable ones as others; at most "
-            f"{total[-1] if len(total) else 0} can"
+            f"{total[-1:].sum()} can"
         )
     taken = max(1, int(np.searchsorted(total, num_images, side="right")))
     if taken < len(order) and num_images - total[taken - 1] > total[taken] - num_images:
         taken += 1
-    wanted = {bool(kind) for kind in referable.values()}
-    while taken < len(order) and {referable[name] for name in order[:taken]} != wanted:
+    has_both = 0 < referable.sum() < counts.sum()
+    while has_both and taken < len(order) and not 0 < positive[taken - 1] < total[taken - 1]:
         taken += 1
     return order[:taken]
+
+
+def _referable_images(names: Names, patients: Sequence[str], grades: Sequence[int]) -> NDArray[np.int64]:
+    """The number of referable images of each of the patients ``names``, which are sorted."""
+    is_referable = np.asarray(grades, dtype=np.int64) >= REFERABLE_GRADE
+    places = np.searchsorted(names, np.asarray(patients, dtype=np.str_)[is_referable])
+    return np.bincount(places, minlength=len(names))
 
 
 def _balanced_order(patients: Sequence[str], grades: Sequence[int], *, seed: int) -> list[str]:
     """Patients of the seeded order such that every prefix has about as many referable images as others.
 
-    A patient of the class that is behind comes next; it ends where there is none of that class. Referable patients
-    bring their other eye along, so the next patient of either class may be a referable one.
+    A patient of the class that is behind comes next, and it ends where there is none. Who has a referable eye is of
+    the referable class, and brings the other eye along.
     """
-    names, counts, worst = _patient_table(patients, grades)
-    is_referable = np.asarray(grades, dtype=np.int64) >= REFERABLE_GRADE
-    num_referable = np.bincount(
-        np.searchsorted(names, np.asarray(patients, dtype=np.str_)[is_referable]), minlength=len(names)
-    )
-    surplus = dict(zip(names.tolist(), (2 * num_referable - counts).tolist(), strict=True))
-    worst_of = dict(zip(names.tolist(), worst.tolist(), strict=True))
+    names, counts, _ = _patient_table(patients, grades)
+    referable = _referable_images(names, patients, grades)
+    surplus = dict(zip(names.tolist(), (2 * referable - counts).tolist(), strict=True))
+    is_referable = dict(zip(names.tolist(), (referable > 0).tolist(), strict=True))
     order = stratified_order(patients, grades, seed=seed)
-    waiting = {
-        kind: [name for name in reversed(order) if (worst_of[name] >= REFERABLE_GRADE) == kind]
-        for kind in (False, True)
-    }
+    waiting = {kind: [name for name in reversed(order) if is_referable[name] == kind] for kind in (False, True)}
     found: list[str] = []
     ahead = 0  # referable images more than others so far
     while waiting[ahead <= 0]:

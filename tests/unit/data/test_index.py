@@ -1,22 +1,25 @@
 """The manifest has every image once, no patient in two splits, and budgets that nest."""
 
 import itertools
+import json
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from raydr.data.budget import BudgetRule
 from raydr.data.index import IndexResult, build_index
 from raydr.data.layouts.csv_file import Columns, CsvFile
 from raydr.data.layouts.eyepacs import EyePacs
+from raydr.data.layouts.messidor2 import Messidor2
 from raydr.data.manifest import SCHEMA, grades_of, patients_of, summary
-from raydr.data.partition import SplitRule
-from raydr.data.sources import Source
+from raydr.data.partition import SplitRule, patient_leak, splits_of
+from raydr.data.sources import Source, read_source
 from raydr.errors import InputError
-from raydr.splits import digest_of
+from raydr.splits import VoetsCounts, digest_of, voets_split
 
 NUM_PATIENTS = 100
 
@@ -234,3 +237,99 @@ def test_sources_need_distinct_names_without_a_slash_and_a_train_label(kaggle, c
         built(clinic)
     with pytest.raises(InputError, match="is empty"):
         built()
+
+
+def test_folds_test_every_patient_once_whatever_split_the_source_came_with(kaggle, tmp_path):
+    given = {patient: "test" if patient < 20 else "train" for patient in range(NUM_PATIENTS)}
+    source = with_splits(kaggle, tmp_path, given)
+    tested = []
+    for fold in range(4):
+        found = built(source, split_kind="patient", split_folds=4, split_fold=fold)
+        check_no_patient_is_shared(found)
+        tested += sorted(images_of(found, "test"))
+        assert len(images_of(found, "test")) == 50
+        assert len(images_of(found, "val")) == 2 * round(0.15 * 75)
+    assert len(tested) == len(set(tested)) == 2 * NUM_PATIENTS
+
+
+def test_patients_can_be_dealt_anew_where_a_source_has_splits(kaggle, tmp_path):
+    given = dict.fromkeys(range(NUM_PATIENTS), "train")
+    found = built(with_splits(kaggle, tmp_path, given), split_kind="patient")
+    assert (len(images_of(found, "test")), len(images_of(found, "val"))) == (40, 30)
+
+
+@pytest.fixture
+def both_parts(kaggle, tmp_path) -> Source:
+    """40 more patients in a test part."""
+    names = [f"{patient}_{eye}" for patient in range(1000, 1040) for eye in ("left", "right")]
+    write_images(tmp_path / "tested", names)
+    rows = [f"{name},{int(name.split('_')[0]) % 3},Private" for name in names]
+    (tmp_path / "solution.csv").write_text("image,level,Usage\n" + "\n".join(rows) + "\n")
+    layout = replace(kaggle.layout, test_images=str(tmp_path / "tested"), test_labels=str(tmp_path / "solution.csv"))
+    return replace(kaggle, layout=layout)
+
+
+def test_the_official_test_part_is_the_test_split_and_val_is_dealt_from_the_train_part(both_parts):
+    found = built(both_parts)
+    assert images_of(found, "test") == {f"kaggle/{i}_{eye}" for i in range(1000, 1040) for eye in ("left", "right")}
+    assert len(images_of(found, "val")) == 30
+    assert len(images_of(found, "train")) == 170
+    assert found.leak.num_patients == found.leak.num_shared_images == 0
+    assert (found.leak.num_test_images, found.leak.num_referable_test_images) == (80, 26)
+
+
+def test_the_split_of_voets_pools_the_parts_states_its_leak_and_does_not_pass_unwaived(both_parts, monkeypatch):
+    small = VoetsCounts(train_other=140, test_other=30, train_referable=50)
+    monkeypatch.setattr(voets_split, "__kwdefaults__", {"counts": small})
+    with pytest.raises(InputError, match="patients are in more than one split"):
+        built(both_parts, split_kind="voets")
+    found = read_source(both_parts)
+    splits = splits_of(found, SplitRule("voets", val_fraction=0.2))
+    manifest = found.rows.set_column(
+        found.rows.column_names.index("split"), SCHEMA.field("split"), pa.array(splits, pa.string())
+    )
+    counts = {split: splits.count(split) for split in ("train", "val", "test", None)}
+    num_referable = int((grades_of(manifest) >= 2).sum())
+    assert counts["test"] == 30 + num_referable - 50
+    assert counts["train"] + counts["val"] == 190
+    assert counts[None] == 280 - num_referable - 170
+    patients = patients_of(manifest)
+    of = {split: set(patients[np.array(splits) == split]) for split in ("train", "val", "test")}
+    assert counts["val"] > 0
+    assert not of["val"] & (of["train"] | of["test"])
+    leak = patient_leak(manifest)
+    assert leak.num_patients == len(of["train"] & of["test"]) > 0
+    tested = [row for row in manifest.to_pylist() if row["split"] == "test"]
+    shared = [row for row in tested if f"kaggle/{row['patient_id']}" in of["train"]]
+    assert (leak.num_test_images, leak.num_shared_images) == (len(tested), len(shared))
+    assert leak.num_shared_referable_images == sum(row["grade"] >= 2 for row in shared)
+    assert f"{len(shared)} of {len(tested)} test images" in str(leak)
+
+
+def test_a_balanced_budget_says_how_it_was_drawn(kaggle):
+    found = built(kaggle, budget_fraction=None, budget_count=40, budget_balanced=True, budget_seed=3)
+    rows = np.isin(found.manifest["image_id"].to_pylist(), found.budget["image_id"].to_pylist())
+    drawn = grades_of(found.manifest)[rows]
+    assert ((drawn >= 2).sum(), (drawn < 2).sum()) == (20, 20)
+    saved = json.loads(found.budget.schema.metadata[b"raydr.budget"])
+    assert saved == {
+        "fraction": None,
+        "count": 40,
+        "balanced": True,
+        "seed": 3,
+        "kind": "balanced",
+        "num_wanted": 40,
+        "digest": found.budget_digest,
+    }
+
+
+def test_exams_with_a_standard_of_their_own_are_kept_beside_the_manifest(kaggle, tmp_path):
+    write_images(tmp_path / "exams", ["IM0001.000", "IM0001.001", "IM0002.000", "IM0002.001"])
+    (tmp_path / "exams.csv").write_text("examid,rDR\nIM0001,0\nIM0002,1\n")
+    layout = Messidor2(
+        str(tmp_path / "exams"), "", "", str(tmp_path / "exams.csv"), label_source="exams", allow_partial=True
+    )
+    found = built(kaggle, Source("messidor2", layout, external=True))
+    assert found.exams.num_rows == 2
+    assert found.exams["dataset"].to_pylist() == ["messidor2", "messidor2"]
+    assert set(found.exams["exam_id"].to_pylist()) <= set(found.manifest["exam_id"].to_pylist())
