@@ -38,6 +38,24 @@ class RetinalDisc:
     fraction: float
     """The share of the picture that the circle covers."""
 
+    def scaled(self, factor: float) -> "RetinalDisc":
+        """The same disc in pixels of a copy that is ``factor`` times as wide and high."""
+        return RetinalDisc(self.center_x_px * factor, self.center_y_px * factor, self.radius_px * factor, self.fraction)
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What a search for the retina saw."""
+
+    disc: RetinalDisc
+    """In pixels of the picture that was searched."""
+    small: NDArray[np.uint8]
+    """The copy [height, width, 3] that was looked at, at most 384 pixels wide and high."""
+    circle: Circle | None
+    """The disc in pixels of ``small``; None where no disc can be seen."""
+    is_retina: NDArray[np.bool_] | None
+    """Where the retina shows in ``small``; None where no disc can be seen."""
+
 
 def find_retinal_disc(image: NDArray[np.uint8]) -> RetinalDisc:
     """The retina's circle in [height, width, 3]; where none can be seen, the whole picture's.
@@ -47,20 +65,26 @@ def find_retinal_disc(image: NDArray[np.uint8]) -> RetinalDisc:
     seed). The first circle that explains its region is taken. The whole picture's circle has half the longer side as
     radius, so that nothing is lost.
     """
+    return sight_retina(image).disc
+
+
+def sight_retina(image: NDArray[np.uint8]) -> Sighting:
+    """The disc that ``find_retinal_disc`` finds in [height, width, 3], with the small copy in which it was found."""
     height, width = image.shape[:2]
     scale = min(1.0, _WORKING_SIDE_PX / max(height, width))
     # Integer size, hence a scale an axis: the two differ by less than a pixel.
     small_width, small_height = max(1, round(width * scale)), max(1, round(height * scale))
-    small = cv2.resize(image, (small_width, small_height), interpolation=cv2.INTER_AREA)
+    small = np.asarray(cv2.resize(image, (small_width, small_height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
     found = _find_region(_brightness(small))
     if found is None:
-        return _whole_picture(height, width)
-    circle, _ = found
+        return Sighting(_whole_picture(height, width), small, None, None)
+    circle, hull = found
     center_x, center_y, radius = circle
     covered = float(_circle_mask((small_height, small_width), circle).mean())
-    return RetinalDisc(
+    disc = RetinalDisc(
         center_x * width / small_width, center_y * height / small_height, radius * width / small_width, covered
     )
+    return Sighting(disc, small, circle, _hull_mask(hull, (small_height, small_width)))
 
 
 def find_retina(image: NDArray[np.uint8]) -> NDArray[np.bool_]:

@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -46,6 +47,18 @@ _UPRIGHT: Final = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_ON_THEIR_SIDE: Final = frozenset(_UPRIGHT[orientation] for orientation in (5, 6, 7, 8))
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A decoded picture, upright."""
+
+    pixels: NDArray[np.uint8]
+    """RGB [height, width, 3], at the scale that was asked for."""
+    width_px: int
+    """Of the file's picture at its own size, upright as well."""
+    height_px: int
 
 
 class UnreadableImageError(ValueError):
@@ -79,6 +92,11 @@ def decode(data: bytes, *, min_side_px: int, max_megapixels: float = 200.0) -> N
     Raises:
         UnreadableImageError: The only error that a file's content can cause.
     """
+    return decode_picture(data, min_side_px=min_side_px, max_megapixels=max_megapixels).pixels
+
+
+def decode_picture(data: bytes, *, min_side_px: int, max_megapixels: float = 200.0) -> Picture:
+    """What ``decode`` returns and raises, with the picture's own size."""
     if min_side_px < 1:
         raise ValueError(f"min_side_px must be at least 1, got {min_side_px}")
     if not data:
@@ -90,9 +108,15 @@ def decode(data: bytes, *, min_side_px: int, max_megapixels: float = 200.0) -> N
                 raise UnreadableImageError(
                     "too_large", f"{image.width}x{image.height} is over {max_megapixels:g} megapixels"
                 )
+            width, height = image.size
             image.draft(None, (min_side_px, min_side_px))
             image.load()
-            return _upright(image, _to_rgb(image))
+            turn = _turn(image)
+            rgb = _to_rgb(image)
+            if turn in _ON_THEIR_SIDE:
+                width, height = height, width
+            pixels = np.array(rgb if turn is None else rgb.transpose(turn), dtype=np.uint8)
+            return Picture(pixels, width, height)
     except UnreadableImageError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -121,13 +145,13 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _upright(opened: Image.Image, rgb: Image.Image) -> NDArray[np.uint8]:
+def _turn(opened: Image.Image) -> Image.Transpose | None:
+    """The turn that sets the picture upright."""
     try:
         orientation = opened.getexif().get(_ORIENTATION_TAG)
     except _DAMAGE:
-        orientation = None  # A broken tag beside a sound picture is no reason to lose the picture.
-    turn = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
-    return np.array(rgb if turn is None else rgb.transpose(turn), dtype=np.uint8)
+        return None  # A broken tag beside a sound picture is no reason to lose the picture.
+    return _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
 
 
 def _diagnosis(data: bytes, error: BaseException) -> UnreadableImageError:

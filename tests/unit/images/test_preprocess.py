@@ -13,7 +13,7 @@ from PIL import Image
 
 from raydr.images import preprocess
 from raydr.images.enhance import enhance
-from raydr.images.jpeg import UnreadableImageError, decode, encode
+from raydr.images.jpeg import Picture, UnreadableImageError, decode_picture, encode
 from raydr.images.preprocess import Preprocess
 
 
@@ -67,6 +67,45 @@ def test_an_input_through_a_larger_canvas_is_the_canvas_resized():
     assert through.canvas_px == 160
 
 
+@pytest.mark.parametrize("kind", ["none", "equalize", "clahe", "graham"])
+@pytest.mark.parametrize("crop", [True, False])
+@pytest.mark.parametrize("radius", [250, 120])
+def test_examining_gives_the_same_canvas(kind, crop, radius):
+    data = encode(photograph(radius=radius))
+    whole = Preprocess(side_px=96, crop=crop, enhance=kind)
+    np.testing.assert_array_equal(whole.examine(data).canvas, whole.canvas(data))
+
+
+@pytest.mark.parametrize("crop", [True, False])
+@pytest.mark.parametrize("side_px", [64, 300])
+def test_the_disc_is_told_in_pixels_of_the_original(crop, side_px):
+    data = encode(photograph(height=1200, width=1800, x=800, y=620, radius=500))
+    found = Preprocess(side_px=side_px, crop=crop).examine(data)
+    assert (found.width_px, found.height_px) == (1800, 1200)
+    np.testing.assert_allclose(
+        (found.disc.center_x_px, found.disc.center_y_px, found.disc.radius_px), (800, 620, 500), atol=10
+    )
+    assert found.quality.disc_fraction == pytest.approx(np.pi * 500**2 / (1800 * 1200), rel=0.04)
+
+
+def test_size_and_disc_of_a_picture_on_its_side_are_those_of_the_upright_one():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    buffer = io.BytesIO()
+    Image.fromarray(np.rot90(photograph(x=350, y=310), 1)).save(buffer, "JPEG", exif=exif)
+    found = Preprocess(side_px=64).examine(buffer.getvalue())
+    assert (found.width_px, found.height_px) == (900, 600)
+    np.testing.assert_allclose((found.disc.center_x_px, found.disc.center_y_px), (350, 310), atol=6)
+
+
+@pytest.mark.parametrize("crop", [True, False])
+def test_quality_is_that_of_the_picture_before_enhancement(crop):
+    data = encode(photograph())
+    expected = Preprocess(side_px=96).examine(data).quality
+    for kind in ("equalize", "clahe", "graham"):
+        assert Preprocess(side_px=96, crop=crop, enhance=kind).examine(data).quality == expected
+
+
 def test_finish_is_the_identity_at_its_own_size():
     canvas = np.random.default_rng(0).integers(0, 255, (32, 32, 3)).astype(np.uint8)
     assert Preprocess(side_px=32).finish(canvas) is canvas
@@ -96,12 +135,12 @@ def watched(monkeypatch) -> list[int]:
     """The shorter side of every picture that Preprocess decodes from now on."""
     sides: list[int] = []
 
-    def decode_and_note(data: bytes, **options: float) -> np.ndarray:
-        image = decode(data, **options)
-        sides.append(min(image.shape[:2]))
-        return image
+    def decode_and_note(data: bytes, **options: float) -> Picture:
+        picture = decode_picture(data, **options)
+        sides.append(min(picture.pixels.shape[:2]))
+        return picture
 
-    monkeypatch.setattr(preprocess, "decode", decode_and_note)
+    monkeypatch.setattr(preprocess, "decode_picture", decode_and_note)
     return sides
 
 

@@ -1,0 +1,129 @@
+"""How well a retina can be judged from its photograph: sharpness and exposure over the retina alone."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from raydr.images.fundus import Sighting
+
+_SIDE_PX: Final = 192  # of the disc where it is measured, so that pictures of any size have the same scale
+_MARGIN: Final = 0.04  # of the side: the retina's own edge is sharp in every picture
+_WHITE: Final = 0.9
+_BLACK: Final = 0.1
+_FINE_SIGMA_PX: Final = 1.0
+_COARSE_SIGMA_PX: Final = 2.0
+_BLUR_REACH_PX: Final = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """A retina's sharpness and exposure; brightness is ITU-R BT.601 luma."""
+
+    focus: float
+    """0 or more, higher is sharper: the finest details' contrast over that of details twice as wide. Near 1 where every
+    octave carries the same contrast, as natural scenes do (doi:10.1364/JOSAA.4.002379); 0 where none is seen."""
+    blur: float
+    """0 (sharp) to 1: how little a further blur changes neighbouring pixels (Crete et al. 2007,
+    doi:10.1117/12.702790)."""
+    brightness: float
+    """Mean over the retina, 0 to 1."""
+    overexposed: float
+    """Share of the retina's pixels brighter than 0.9."""
+    underexposed: float
+    """Share of the retina's pixels darker than 0.1."""
+    disc_fraction: float
+    """Share of the picture that the retina's circle covers; 0 where no disc can be seen."""
+    gradable: bool
+    """Estimated from the others by ``is_gradable``: no reader has judged it."""
+
+
+def measure_quality(sighting: Sighting) -> Quality:
+    """The quality of the retina that was sighted; of the whole picture, never gradable, where none was.
+
+    Measured on the copy in which the disc was sought, reduced to a disc of at most 192 pixels, so that the size of the
+    original hardly counts. Detail finer than that (about 70 um of a field of 45 degrees) is not judged.
+    """
+    luma, is_retina = _measured_part(sighting)
+    inside = luma[is_retina]
+    if not inside.size:
+        return Quality(0.0, 1.0, 0.0, 0.0, 1.0, 0.0, gradable=False)
+    focus, blur = _focus(luma, is_retina), _blur(luma, is_retina)
+    brightness = float(inside.mean())
+    overexposed, underexposed = float((inside > _WHITE).mean()), float((inside < _BLACK).mean())
+    disc_fraction = 0.0 if sighting.circle is None else sighting.disc.fraction
+    return Quality(
+        focus,
+        blur,
+        brightness,
+        overexposed,
+        underexposed,
+        disc_fraction,
+        gradable=is_gradable(
+            focus=focus,
+            blur=blur,
+            brightness=brightness,
+            overexposed=overexposed,
+            underexposed=underexposed,
+            disc_fraction=disc_fraction,
+        ),
+    )
+
+
+def is_gradable(
+    *, focus: float, blur: float, brightness: float, overexposed: float, underexposed: float, disc_fraction: float
+) -> bool:
+    """Whether a grader could probably use the picture: a disc is seen, sharp, and lit over most of its area."""
+    return (
+        disc_fraction > 0
+        and focus >= 0.35
+        and blur <= 0.6
+        and 0.1 <= brightness <= 0.85
+        and overexposed <= 0.3
+        and underexposed <= 0.4
+    )
+
+
+def _measured_part(sighting: Sighting) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Luma of 0 to 1 around the disc, and where it belongs to the retina's inner part."""
+    small, circle, is_retina = sighting.small, sighting.circle, sighting.is_retina
+    height, width = small.shape[:2]
+    if circle is None or is_retina is None:
+        center_x, center_y, radius = width / 2, height / 2, max(height, width) / 2
+        is_retina = np.ones((height, width), dtype=np.bool_)
+    else:
+        center_x, center_y, radius = circle
+    rows = slice(max(0, round(center_y - radius)), max(1, round(center_y + radius)))
+    columns = slice(max(0, round(center_x - radius)), max(1, round(center_x + radius)))
+    grey = cv2.cvtColor(small[rows, columns], cv2.COLOR_RGB2GRAY)
+    scale = min(1.0, _SIDE_PX / (2 * radius))
+    size = (max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))
+    luma = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+    mask = cv2.resize(is_retina[rows, columns].astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+    reach = 2 * max(1, round(_MARGIN * 2 * radius * scale)) + 1
+    inner = cv2.erode(mask, np.ones((reach, reach), dtype=np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    return np.multiply(luma, np.float32(1 / 255), dtype=np.float32), inner.astype(np.bool_)
+
+
+def _focus(luma: NDArray[np.float32], is_retina: NDArray[np.bool_]) -> float:
+    fine = cv2.GaussianBlur(luma, (0, 0), _FINE_SIGMA_PX)
+    coarse = cv2.GaussianBlur(fine, (0, 0), (_COARSE_SIGMA_PX**2 - _FINE_SIGMA_PX**2) ** 0.5)
+    finest = float(np.std((luma - fine)[is_retina]))
+    wider = float(np.std((fine - coarse)[is_retina]))
+    return finest / max(wider, 1 / 255 / 8)
+
+
+def _blur(luma: NDArray[np.float32], is_retina: NDArray[np.bool_]) -> float:
+    along = [_blur_along(luma, is_retina), _blur_along(luma.T, is_retina.T)]
+    return max(along)
+
+
+def _blur_along(luma: NDArray[np.float32], is_retina: NDArray[np.bool_]) -> float:
+    softer = cv2.blur(luma, (_BLUR_REACH_PX, 1))
+    sharp, soft = np.abs(np.diff(luma, axis=1)), np.abs(np.diff(softer, axis=1))
+    inside = is_retina[:, 1:] & is_retina[:, :-1]
+    total = float(sharp[inside].sum())
+    lost = float(np.maximum(sharp - soft, 0)[inside].sum())
+    return 1.0 if total == 0 else (total - lost) / total
