@@ -1,4 +1,4 @@
-"""Datasets into one manifest: splits and a label budget by patient, and the audit that no test image leaks."""
+"""Datasets into one manifest: splits and a label budget by patient."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -7,13 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from raydr.data.audit import LeakAudit, audit_leaks
 from raydr.data.manifest import grades_of, patients_of
 from raydr.data.sources import Source, read_source
 from raydr.errors import InputError
 from raydr.splits import deal_patients, digest_of, draw_budget
-
-_NUM_NAMED = 3  # findings that an error names before it only counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +20,6 @@ class IndexResult:
     manifest: pa.Table
     budget: pa.Table
     """`image_id` of the budgeted images."""
-    audit: LeakAudit
     num_dropped: int
     """Labels without an image, left out."""
     budget_digest: str
@@ -39,9 +35,8 @@ def build_index(
     budget_fraction: float | None,
     budget_count: int | None,
     budget_seed: int,
-    waive: Sequence[str],
 ) -> IndexResult:
-    """The manifest of all sources, its label budget and its audit.
+    """The manifest of all sources and its label budget; what leaks between its splits is for `audit_leaks` to say.
 
     Where a source gives no splits, its patients with a grade are dealt to val, test and train; where it gives some but
     no val, val is dealt from its train patients. An image without a split goes where its patient is, else to train.
@@ -54,11 +49,9 @@ def build_index(
         budget_fraction: Share of the graded train images; exactly one of it and ``budget_count`` is given.
         budget_count: Number of graded train images.
         budget_seed: Of the draw; budgets of one seed are nested.
-        waive: Findings to let pass: ``identical_files``.
 
     Raises:
-        InputError: a source that cannot be read; too few patients or labels; a patient, or a file that is not waived,
-            in more than one split.
+        InputError: a source that cannot be read; too few patients or labels.
     """
     _check_names(sources)
     tables, num_dropped = [], 0
@@ -73,13 +66,10 @@ def build_index(
         place = found.rows.column_names.index("split")
         tables.append(found.rows.set_column(place, found.rows.schema.field(place), pa.array(split, pa.string())))
     manifest = pa.concat_tables(tables).combine_chunks()
-    audit = audit_leaks(manifest)
-    _check_audit(audit, waive)
     image_ids = _drawn_budget(manifest, fraction=budget_fraction, count=budget_count, seed=budget_seed)
     return IndexResult(
         manifest=manifest,
         budget=pa.table({"image_id": pa.array(image_ids, pa.string())}),
-        audit=audit,
         num_dropped=num_dropped,
         budget_digest=digest_of(image_ids),
     )
@@ -147,22 +137,3 @@ def _drawn_budget(manifest: pa.Table, *, fraction: float | None, count: int | No
     patients, image_ids = patients_of(manifest), manifest["image_id"].to_pylist()
     chosen = set(draw_budget(patients[rows].tolist(), grades[rows].tolist(), num_images=num_images, seed=seed))
     return [image_ids[row] for row in rows if patients[row] in chosen]
-
-
-def _check_audit(audit: LeakAudit, waive: Sequence[str]) -> None:
-    if audit.shared_patients:
-        raise InputError(
-            f"audit: {len(audit.shared_patients)} patients are in more than one split: "
-            f"{_some(audit.shared_patients)}; give all images of a patient one split"
-        )
-    if audit.shared_files and "identical_files" not in waive:
-        groups = [" = ".join(group) for group in audit.shared_files]
-        raise InputError(
-            f"audit: {len(groups)} files stand in more than one split under different names: {_some(groups)}; "
-            'remove one of each, or set waive = ["identical_files"]'
-        )
-
-
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - _NUM_NAMED
-    return ", ".join(names[:_NUM_NAMED]) + (f" and {more} more" if more > 0 else "")
