@@ -21,6 +21,8 @@ from raydr.config.section import AsTuple, Fraction, PositiveInt, Section
 from raydr.config.sources import BudgetSettings, SourceSettings, SplitSettings
 from raydr.config.space import Choice, Uniform
 
+LeakFinding = Literal["shared_patients", "identical_files", "near_identical_images"]
+
 
 class IndexStage(Section):
     """Images and labels into one manifest, splits and a label budget by patient, a leak audit."""
@@ -29,8 +31,10 @@ class IndexStage(Section):
     """Datasets by name."""
     splits: SplitSettings = SplitSettings()
     budget: BudgetSettings = BudgetSettings(fraction=0.02)
-    waive: Annotated[tuple[Literal["identical_files"], ...], AsTuple] = ()
-    """Findings of the leak audit that do not stop the job."""
+    near_identical: bool = True
+    """Whether the leak audit looks for near-identical images too; every photograph is decoded for it."""
+    waive: Annotated[tuple[LeakFinding, ...], AsTuple] = ()
+    """Findings of the leak audit that do not stop the job; they are in its table all the same."""
 
     @field_validator("sources")
     @classmethod

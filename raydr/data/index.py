@@ -1,4 +1,4 @@
-"""Datasets into one manifest: splits and a label budget by patient, and the audit that no test image leaks."""
+"""Datasets into one manifest: splits and a label budget by patient."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,15 +7,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from raydr.data.audit import LeakAudit, audit_leaks
 from raydr.data.budget import BudgetRule, budget_table
 from raydr.data.manifest import grades_of, patients_of
 from raydr.data.partition import PatientLeak, SplitRule, patient_leak, splits_of
 from raydr.data.sources import Source, read_source
 from raydr.errors import InputError
 from raydr.splits import digest_of, draw_budget
-
-_NUM_NAMED = 3  # findings that an error names before it only counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,29 +24,24 @@ class IndexResult:
     """`image_id` of the budgeted images; its metadata hold how they were drawn."""
     exams: pa.Table
     """`EXAMS_SCHEMA`: exams with a reference standard of their own."""
-    audit: LeakAudit
     leak: PatientLeak
-    """What test shares with train by patient: nothing, unless the split is by image and that is waived."""
+    """What test shares with train by patient: nothing, unless the split is by image."""
     num_dropped: int
     """Labels without an image, left out."""
     budget_digest: str
     """SHA-256 of the budget's image ids, whatever their order."""
 
 
-def build_index(
-    sources: Sequence[Source], *, splits: SplitRule, budget: BudgetRule, waive: Sequence[str]
-) -> IndexResult:
-    """The manifest of all sources, its label budget and its audit.
+def build_index(sources: Sequence[Source], *, splits: SplitRule, budget: BudgetRule) -> IndexResult:
+    """The manifest of all sources and its label budget; what leaks between its splits is for `audit_leaks` to say.
 
     Args:
         sources: Datasets, their names distinct.
         splits: How the images of internal sources come into train, val and test.
         budget: How many train labels may be used; budgets of one seed and kind are nested.
-        waive: Findings to let pass: ``identical_files``.
 
     Raises:
-        InputError: a source that cannot be read; too few patients or labels; a patient, or a file that is not waived,
-            in more than one split.
+        InputError: a source that cannot be read; too few patients or labels.
     """
     _check_names(sources)
     tables, exams, num_dropped = [], [], 0
@@ -62,14 +54,11 @@ def build_index(
         table = found.rows.set_column(place, found.rows.schema.field(place), pa.array(split, pa.string()))
         tables.append(table.filter(pc.is_valid(table["split"])))
     manifest = pa.concat_tables(tables).combine_chunks()
-    audit = audit_leaks(manifest)
-    _check_audit(audit, waive)
     drawn = _drawn_budget(manifest, budget)
     return IndexResult(
         manifest=manifest,
         budget=drawn,
         exams=pa.concat_tables(exams).combine_chunks(),
-        audit=audit,
         leak=patient_leak(manifest),
         num_dropped=num_dropped,
         budget_digest=digest_of(drawn["image_id"].to_pylist()),
@@ -104,22 +93,3 @@ def _drawn_budget(manifest: pa.Table, rule: BudgetRule) -> pa.Table:
     )
     chosen = set(drawn)
     return budget_table([image_ids[row] for row in rows if patients[row] in chosen], rule, num_wanted=num_wanted)
-
-
-def _check_audit(audit: LeakAudit, waive: Sequence[str]) -> None:
-    if audit.shared_patients:
-        raise InputError(
-            f"audit: {len(audit.shared_patients)} patients are in more than one split: "
-            f"{_some(audit.shared_patients)}; give all images of a patient one split"
-        )
-    if audit.shared_files and "identical_files" not in waive:
-        groups = [" = ".join(group) for group in audit.shared_files]
-        raise InputError(
-            f"audit: {len(groups)} files stand in more than one split under different names: {_some(groups)}; "
-            'remove one of each, or set waive = ["identical_files"]'
-        )
-
-
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - _NUM_NAMED
-    return ", ".join(names[:_NUM_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -1,5 +1,6 @@
 """`raydr index`: images and labels into one manifest, with splits and a label budget by patient."""
 
+import textwrap
 from dataclasses import asdict
 
 import numpy as np
@@ -7,45 +8,30 @@ import pyarrow.compute as pc
 
 from raydr import storage
 from raydr.config.jobs import IndexSettings
-from raydr.config.sources import (
-    Aptos2019Source,
-    CsvSource,
-    DdrSource,
-    DeepdridSource,
-    EyepacsSource,
-    IdridSource,
-    Messidor2Source,
-    SourceSettings,
-)
+from raydr.data.audit import TABLE_HEADER, LeakAudit, audit_leaks, check_audit
 from raydr.data.budget import BudgetRule
 from raydr.data.index import IndexResult, build_index
-from raydr.data.layouts.aptos2019 import Aptos2019
-from raydr.data.layouts.csv_file import Columns, CsvFile
-from raydr.data.layouts.ddr import Ddr
-from raydr.data.layouts.deepdrid import DeepDrid
-from raydr.data.layouts.eyepacs import EyePacs
-from raydr.data.layouts.idrid import Idrid
-from raydr.data.layouts.layout import Layout
-from raydr.data.layouts.messidor2 import Messidor2
 from raydr.data.manifest import grades_of, rows_of_images, summary
 from raydr.data.partition import SplitRule
-from raydr.data.sources import Source
 from raydr.grades import NUM_GRADES
+from raydr.reporting.table import terminal_table
 from raydr.workflows.console import say
 from raydr.workflows.job import Outcome, Pipeline, Stage, perform
 from raydr.workflows.result import StageResult
+from raydr.workflows.sources import source_of
+
+_PROGRESS_EVERY = 5000  # files
 
 
 def index(settings: IndexSettings, *, pipeline: Pipeline | None = None) -> StageResult:
-    """The result of indexing; its artifacts are `manifest` and `budget`, and `exams` where exams were graded."""
-    sources = [_source(name, source) for name, source in settings.sources.items()]
+    """The result of indexing; its artifacts are `manifest`, `budget` and `audit`, and `exams` where exams were graded."""
+    sources = [source_of(name, source) for name, source in settings.sources.items()]
 
     def body(stage: Stage) -> Outcome:
         found = build_index(
             sources,
             splits=SplitRule(**settings.splits.model_dump()),
             budget=BudgetRule(**settings.budget.model_dump()),
-            waive=settings.waive,
         )
         counts = summary(found.manifest)
         for row in counts:
@@ -53,12 +39,21 @@ def index(settings: IndexSettings, *, pipeline: Pipeline | None = None) -> Stage
             say(f"  {row['dataset']} {row['split']}: {row['images']} images, {row['patients']} patients, {grades}")
         if found.leak.num_patients:
             say(f"  {found.leak}")
+        audit = audit_leaks(found.manifest, near_identical=settings.near_identical, progress=_say_progress)
+        audited = stage.path("audit.parquet")
+        storage.write_table(audited, audit.findings)  # before any finding is refused: it is what to look at then
+        _say_audit(audit)
+        check_audit(audit, settings.waive, table_uri=audited)
         budget_grades = _budget_grades(found)
         say(
             f"  label budget: {found.budget.num_rows} images, {'/'.join(map(str, budget_grades))} "
             f"(digest {found.budget_digest[:12]})"
         )
-        artifacts = {"manifest": stage.path("manifest.parquet"), "budget": stage.path("budget.parquet")}
+        artifacts = {
+            "manifest": stage.path("manifest.parquet"),
+            "budget": stage.path("budget.parquet"),
+            "audit": audited,
+        }
         storage.write_table(artifacts["budget"], found.budget)
         if found.exams.num_rows:
             artifacts["exams"] = stage.path("exams.parquet")
@@ -72,9 +67,10 @@ def index(settings: IndexSettings, *, pipeline: Pipeline | None = None) -> Stage
             "budget_digest": found.budget_digest,
             "num_exams": found.exams.num_rows,
             "num_dropped_labels": found.num_dropped,
-            "num_unreadable": found.audit.num_unreadable,
-            "num_shared_patients": len(found.audit.shared_patients),
-            "num_shared_files": len(found.audit.shared_files),
+            "num_unreadable": audit.num_unreadable,
+            "num_shared_patients": audit.count("shared_patients"),
+            "num_identical_files": audit.count("identical_files"),
+            "num_near_identical_images": audit.count("near_identical_images") if settings.near_identical else None,
             "patient_leak": asdict(found.leak),
             "summary": counts,
         }
@@ -92,49 +88,21 @@ def _budget_grades(found: IndexResult) -> list[int]:
     return counts
 
 
-def _source(name: str, settings: SourceSettings) -> Source:
-    return Source(
-        name, _layout(settings), external=settings.role == "external", drop_missing=settings.missing == "drop"
-    )
+def _say_progress(num_files: int) -> None:
+    if num_files % _PROGRESS_EVERY == 0:
+        say(f"  audit: {num_files} files read")
 
 
-def _layout(settings: SourceSettings) -> Layout:
-    match settings:
-        case CsvSource():
-            return CsvFile(
-                images=storage.absolute(settings.images),
-                labels=settings.labels,
-                splits=settings.splits,
-                columns=Columns(**settings.columns.model_dump()),
-            )
-        case EyepacsSource():
-            return EyePacs(
-                images=storage.absolute(settings.images),
-                labels=settings.labels,
-                test_images=None if settings.test_images is None else storage.absolute(settings.test_images),
-                test_labels=settings.test_labels,
-                gradability=settings.gradability,
-                splits=settings.splits,
-                allow_partial=settings.allow_partial,
-            )
-        case Messidor2Source():
-            return Messidor2(
-                images=storage.join(storage.absolute(settings.root), settings.images),
-                labels=storage.join(settings.root, settings.labels),
-                pairs=storage.join(settings.root, settings.pairs),
-                exams=storage.join(settings.root, settings.exams),
-                label_source=settings.label_source,
-                allow_partial=settings.allow_partial,
-            )
-        case Aptos2019Source():
-            return Aptos2019(
-                images=storage.join(storage.absolute(settings.root), settings.images),
-                labels=storage.join(settings.root, settings.labels),
-                allow_partial=settings.allow_partial,
-            )
-        case IdridSource():
-            return Idrid(settings.root, allow_partial=settings.allow_partial)
-        case DdrSource():
-            return Ddr(settings.root, allow_partial=settings.allow_partial)
-        case DeepdridSource():
-            return DeepDrid(settings.root, allow_partial=settings.allow_partial)
+def _say_audit(audit: LeakAudit) -> None:
+    if audit.findings.num_rows:
+        say(textwrap.indent(terminal_table(audit.table(), TABLE_HEADER), "  "))
+    else:
+        say("  audit: nothing is shared between splits")
+    if audit.num_unreadable:
+        say(f"  audit: {audit.num_unreadable} files cannot be read and were not compared")
+    if audit.num_without_picture is None:
+        say("  audit: near-identical images were not looked for (near_identical = false)")
+    elif audit.num_without_picture:
+        say(
+            f"  audit: {audit.num_without_picture} files show no picture to compare; near-identical ones were not found"
+        )

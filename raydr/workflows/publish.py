@@ -152,9 +152,11 @@ def _report(settings: RunSettings, chain: Chain) -> Report:
 
 
 def _audit(indexed: Mapping[str, Any]) -> list[str]:
+    near = indexed["num_near_identical_images"]
     return [
         f"patients in more than one split: {indexed['num_shared_patients']}",
-        f"byte-identical files in different splits: {indexed['num_shared_files']}",
+        f"byte-identical files in different splits or datasets: {indexed['num_identical_files']}",
+        f"near-identical images in different splits or datasets: {'not looked for' if near is None else near}",
         f"files that cannot be read: {indexed['num_unreadable']}",
         f"labels without an image that were left out: {indexed['num_dropped_labels']}",
     ]

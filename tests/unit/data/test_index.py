@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from raydr.data.audit import audit_leaks, check_audit
 from raydr.data.budget import BudgetRule
 from raydr.data.index import IndexResult, build_index
 from raydr.data.layouts.csv_file import Columns, CsvFile
@@ -62,7 +63,7 @@ def built(*sources: Source, **changed: object) -> IndexResult:
         rule, _, field = name.partition("_")
         if rule in rules:
             rules[rule][field] = changed.pop(name)
-    options = {"splits": SplitRule(**rules["split"]), "budget": BudgetRule(**rules["budget"]), "waive": ()}
+    options = {"splits": SplitRule(**rules["split"]), "budget": BudgetRule(**rules["budget"])}
     return build_index(list(sources), **{**options, **changed})
 
 
@@ -186,28 +187,17 @@ def test_an_unlabelled_image_of_a_csv_source_goes_to_train_only_where_patients_a
         assert ("clinic/new" in found.manifest["image_id"].to_pylist()) == is_there
 
 
-def test_a_patient_in_two_splits_fails_and_cannot_be_waived(kaggle, tmp_path):
+def test_the_audit_sees_the_splits_of_every_source(kaggle, clinic, tmp_path):
     source = with_splits(kaggle, tmp_path, dict.fromkeys(range(NUM_PATIENTS), "train"))
     rows = (tmp_path / "split.csv").read_text()
     for patient in range(5):
         rows = rows.replace(f"\n{patient}_left,train", f"\n{patient}_left,test")
     (tmp_path / "split.csv").write_text(rows)
-    with pytest.raises(
-        InputError, match=r"5 patients are in more than one split: kaggle/0, kaggle/1, kaggle/2 and 2 more"
-    ):
-        built(source, waive=("identical_files",))
-
-
-def test_identical_files_in_two_splits_fail_unless_waived(kaggle, clinic, tmp_path):
-    (tmp_path / "clinic" / "x1.jpeg").write_bytes((tmp_path / "kaggle" / "3_left.jpeg").read_bytes())
-    with pytest.raises(InputError) as caught:
-        built(kaggle, clinic)
-    message = str(caught.value)
-    assert "kaggle/3_left = clinic/x1" in message
-    assert 'waive = ["identical_files"]' in message
-    assert "\n" not in message
-    found = built(kaggle, clinic, waive=("identical_files",))
-    assert found.audit.shared_files == (("kaggle/3_left", "clinic/x1"),)
+    (tmp_path / "clinic" / "x1.jpeg").write_bytes((tmp_path / "kaggle" / "30_left.jpeg").read_bytes())
+    audit = audit_leaks(built(source, clinic).manifest)
+    assert audit.named("shared_patients") == tuple(f"kaggle/{patient}" for patient in range(5))
+    assert audit.named("identical_files") == ("kaggle/30_left = clinic/x1",)
+    assert audit.num_without_picture == 206
 
 
 def test_dropped_labels_of_all_sources_are_counted(kaggle, tmp_path):
@@ -281,8 +271,10 @@ def test_the_official_test_part_is_the_test_split_and_val_is_dealt_from_the_trai
 def test_the_split_of_voets_pools_the_parts_states_its_leak_and_does_not_pass_unwaived(both_parts, monkeypatch):
     small = VoetsCounts(train_other=140, test_other=30, train_referable=50)
     monkeypatch.setattr(voets_split, "__kwdefaults__", {"counts": small})
-    with pytest.raises(InputError, match="patients are in more than one split"):
-        built(both_parts, split_kind="voets")
+    whole = built(both_parts, split_kind="voets").manifest
+    with pytest.raises(InputError, match="shared_patients"):
+        check_audit(audit_leaks(whole), (), table_uri="audit.parquet")
+    check_audit(audit_leaks(whole), ("shared_patients",), table_uri="audit.parquet")
     found = read_source(both_parts)
     splits = splits_of(found, SplitRule("voets", val_fraction=0.2))
     manifest = found.rows.set_column(
