@@ -24,7 +24,7 @@ _PROGRESS_EVERY = 5000  # files
 
 
 def index(settings: IndexSettings, *, pipeline: Pipeline | None = None) -> StageResult:
-    """The result of indexing; its artifacts are `manifest`, `budget` and `audit`, and `exams` where exams were graded."""
+    """The result of indexing; its artifacts are `manifest`, `budget`, `audit` and, where exams were graded, `exams`."""
     sources = [source_of(name, source) for name, source in settings.sources.items()]
 
     def body(stage: Stage) -> Outcome:
