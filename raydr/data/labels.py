@@ -46,7 +46,7 @@ def _text(uri: str) -> str:
     except FileNotFoundError:
         raise InputError(f"{uri}: no such file; a CSV file with a header is needed") from None
     except (OSError, pa.ArrowException) as error:
-        raise InputError(f"{uri}: cannot be read: {' '.join(str(error).split())}") from None
+        raise InputError(f"{uri}: cannot be read: {storage.cause_of(error)}") from None
 
 
 def _check_header(uri: str, header: Sequence[str], required: Sequence[str]) -> None:
