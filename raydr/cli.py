@@ -278,6 +278,10 @@ def _report(error: Exception, name: str) -> int:
     if isinstance(told, InputError | RunError):
         lines = told.lines if isinstance(told, SettingsError) else str(told).splitlines()
         return _fail(2 if isinstance(told, InputError) else 1, *(f"raydr: {line}" for line in lines))
+    from raydr.storage import StoreError, UnavailableError
+
+    if isinstance(told, StoreError):
+        return _fail(1 if isinstance(told, UnavailableError) else 2, f"raydr: {told}")
     traceback.print_exception(error)
     first = next((line.strip() for line in str(told).splitlines() if line.strip()), "no message")
     return _fail(1, f"{name}: failed: {type(told).__name__}: {first}")

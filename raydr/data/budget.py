@@ -44,7 +44,7 @@ def read_budget(uri: str) -> list[str]:
     try:
         table = storage.read_table(uri)
     except (OSError, pa.ArrowInvalid) as error:
-        raise InputError(f"{uri}: cannot be read as a label budget (Parquet): {str(error).splitlines()[0]}") from None
+        raise InputError(f"{uri}: cannot be read as a label budget (Parquet): {storage.cause_of(error)}") from None
     if "image_id" not in table.column_names:
         raise InputError(f"{uri}: image_id: the column is missing; the file has {', '.join(table.column_names)}")
     names: list[str] = table["image_id"].to_pylist()

@@ -74,7 +74,7 @@ def _listed(folder: str) -> list[str]:
             raise InputError(f"{folder}: is no folder; `images` must be a folder of photographs")
         return [uri for uri, _, _ in storage.list_files(folder)]
     except (OSError, pa.ArrowException) as error:
-        raise InputError(f"{folder}: cannot be listed: {' '.join(str(error).split())}") from None
+        raise InputError(f"{folder}: cannot be listed: {storage.cause_of(error)}") from None
 
 
 def _goes_in_a_circle(base: str, folder: PurePosixPath) -> bool:

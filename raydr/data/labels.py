@@ -81,7 +81,7 @@ def _content(uri: str, wanted: str) -> bytes:
     except FileNotFoundError:
         raise InputError(f"{uri}: no such file; {wanted} is needed") from None
     except (OSError, pa.ArrowException) as error:
-        raise InputError(f"{uri}: cannot be read: {' '.join(str(error).split())}") from None
+        raise InputError(f"{uri}: cannot be read: {storage.cause_of(error)}") from None
 
 
 def _check_header(uri: str, header: Sequence[str], required: Sequence[str]) -> None:

@@ -34,7 +34,7 @@ def read_manifest(uri: str) -> pa.Table:
     try:
         table = storage.read_table(uri)
     except (OSError, pa.ArrowInvalid) as error:
-        raise InputError(f"{uri}: cannot be read as a manifest (Parquet): {error}") from None
+        raise InputError(f"{uri}: cannot be read as a manifest (Parquet): {storage.cause_of(error)}") from None
     missing = [name for name in SCHEMA.names if name not in table.column_names]
     if missing:
         raise InputError(f"{uri}: {missing[0]}: the column is missing; a manifest has {', '.join(SCHEMA.names)}")

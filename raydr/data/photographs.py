@@ -13,7 +13,7 @@ from raydr import storage
 from raydr.images.jpeg import UnreadableImageError
 
 _NUM_READERS: Final = 8  # files read at once: an object store answers each in tens of milliseconds
-_ATTEMPTS: Final = 3
+_ATTEMPTS: Final = 3  # at a file of a disk; what comes out of `storage` for an object store was tried for minutes
 _PAUSE_S: Final = 0.2
 
 
@@ -21,8 +21,11 @@ def read_photograph(uri: str) -> bytes:
     """The bytes of a file.
 
     Raises:
-        UnreadableImageError: With reason ``missing``, ``not_a_file``, ``permission``, or ``unreadable`` where the file
-            system still fails at the third attempt.
+        UnreadableImageError: With reason ``missing``, ``not_a_file``, ``permission``, ``unreadable`` where a disk still
+            fails at the third attempt, or ``unavailable`` where an object store answers for its bucket, but for
+            `storage`'s whole patience not for this object: that says nothing of the photograph, and it should be read
+            again in another run.
+        UnavailableError: The object store as a whole does not answer: no photograph is to blame.
     """
     for attempt in range(_ATTEMPTS):
         try:
@@ -32,12 +35,18 @@ def read_photograph(uri: str) -> bytes:
         except PermissionError:
             raise UnreadableImageError("permission", f"may not read {uri}") from None
         except ValueError as error:  # pyarrow's ArrowInvalid: the text is no URI
-            raise UnreadableImageError("missing", _one_line(error)) from None
+            raise UnreadableImageError("missing", storage.cause_of(error)) from None
+        except storage.UnavailableError as error:
+            if not storage.store_answers(uri):
+                raise
+            raise UnreadableImageError("unavailable", storage.cause_of(error)) from error
+        except storage.StoreError as error:
+            raise UnreadableImageError("unreadable", storage.cause_of(error)) from error
         except OSError as error:
             if _is_folder(uri):
                 raise UnreadableImageError("not_a_file", f"{uri} is a folder") from None
             if attempt + 1 == _ATTEMPTS:
-                raise UnreadableImageError("unreadable", _one_line(error)) from error
+                raise UnreadableImageError("unreadable", storage.cause_of(error)) from error
             time.sleep(_PAUSE_S * 4**attempt)
     raise AssertionError
 
@@ -45,7 +54,11 @@ def read_photograph(uri: str) -> bytes:
 def decoded(
     uris: Sequence[str], decode: Callable[[bytes], NDArray[np.uint8]]
 ) -> Iterator[NDArray[np.uint8] | UnreadableImageError]:
-    """What ``decode`` makes of each file, in order, or why it cannot be had; single-threaded but for the reading."""
+    """What ``decode`` makes of each file, in order, or why it cannot be had; single-threaded but for the reading.
+
+    Raises:
+        UnavailableError: The object store as a whole does not answer.
+    """
     cv2.setNumThreads(1)  # the tasks beside this one use the other CPUs
     with ThreadPoolExecutor(_NUM_READERS) as readers:
         for start in range(0, len(uris), _NUM_READERS):
@@ -72,7 +85,3 @@ def _is_folder(uri: str) -> bool:
         return storage.is_folder(uri)
     except OSError:
         return False
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

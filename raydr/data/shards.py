@@ -1,5 +1,6 @@
 """The shards of `prepare` as their readers see them."""
 
+import functools
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -79,9 +80,7 @@ def find_images(shards: str, image_ids: pa.Array) -> FoundImages:
 def read_pictures(groups: pa.Table, *, shard_px: int) -> Iterator[NDArray[np.uint8]]:
     """The pictures [shard_px, shard_px, 3] of the places of row groups, one after another."""
     for row in groups.select(["part", "group", "places"]).to_pylist():
-        system, path = storage.locate(row["part"])
-        with pq.ParquetFile(path, filesystem=system) as file:
-            jpegs = file.read_row_group(row["group"], columns=["jpeg"])["jpeg"]
+        jpegs = storage.read_with(row["part"], functools.partial(_read_jpegs, group=row["group"]))
         for place in row["places"]:
             yield decode(jpegs[place].as_py(), min_side_px=shard_px)
 
@@ -100,10 +99,7 @@ def _flat(column: pa.ChunkedArray) -> pa.Array:
 
 
 def _read_ids(number: int, part: str) -> pa.Table:
-    system, path = storage.locate(part)
-    with pq.ParquetFile(path, filesystem=system) as file:
-        lengths = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
-        image_ids = file.read(columns=["image_id"])["image_id"]
+    lengths, image_ids = storage.read_with(part, _read_names)
     places = [np.arange(length) for length in lengths]
     return pa.table(
         [
@@ -114,6 +110,18 @@ def _read_ids(number: int, part: str) -> pa.Table:
         ],
         schema=_PLACES,
     )
+
+
+def _read_names(file: pa.NativeFile) -> tuple[list[int], pa.ChunkedArray]:
+    """Rows of each row group, and the image ids of all."""
+    with pq.ParquetFile(file) as part:
+        lengths = [part.metadata.row_group(group).num_rows for group in range(part.num_row_groups)]
+        return lengths, part.read(columns=["image_id"])["image_id"]
+
+
+def _read_jpegs(file: pa.NativeFile, *, group: int) -> pa.ChunkedArray:
+    with pq.ParquetFile(file) as part:
+        return part.read_row_group(group, columns=["jpeg"])["jpeg"]
 
 
 def _read_description(shards: str) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def _read_manifest(uri: str) -> pa.Table:
     try:
         table = storage.read_table(uri)
     except (OSError, pa.ArrowInvalid) as error:
-        raise InputError(f"{uri}: cannot be read as a manifest (Parquet): {error}") from None
+        raise InputError(f"{uri}: cannot be read as a manifest (Parquet): {storage.cause_of(error)}") from None
     for name in LISTING.names:
         if name not in table.column_names:
             raise InputError(f"{uri}: {name}: the column is missing; a manifest of photographs has image_id and uri")

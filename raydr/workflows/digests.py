@@ -4,6 +4,8 @@ import hashlib
 import json
 from typing import Any
 
+import pyarrow as pa
+
 from raydr import storage
 from raydr.engine.package import DESCRIPTION
 from raydr.errors import InputError
@@ -21,10 +23,18 @@ def digest_of_input(name: str, uri: str) -> str:
     """SHA-256 of a file's content, a model folder's description (which holds its weights' digest), or a folder's list.
 
     Raises:
-        InputError: There is nothing at ``uri``.
+        InputError: There is nothing at ``uri``, or it cannot be read.
     """
+    try:
+        return _digest(name, uri)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise InputError(f"{uri}: {name}: cannot be read: {storage.cause_of(error)}") from None
+
+
+def _digest(name: str, uri: str) -> str:
     if not storage.exists(uri):
-        raise InputError(f"{uri}: {name}: does not exist")
+        more = "" if storage.bucket_exists(uri) else "; there is no such bucket"
+        raise InputError(f"{uri}: {name}: does not exist{more}")
     if not storage.is_folder(uri):
         return storage.digest_file(uri)
     description = storage.join(uri, DESCRIPTION)

@@ -37,7 +37,7 @@ def _ray_environment() -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def ray_cluster() -> Iterator[str]:
+def ray_cluster(object_store_environment: dict[str, str]) -> Iterator[str]:
     """The address of a cluster with two logical CPUs, whatever the machine has."""
     folder, port = tempfile.mkdtemp(prefix="raydr-"), _free_port()  # short: sockets lie below it
     environment = _ray_environment()
@@ -63,6 +63,7 @@ def ray_cluster() -> Iterator[str]:
                     "OMP_NUM_THREADS": "1",
                     "MKL_NUM_THREADS": "1",
                     "RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{port}",
+                    **object_store_environment,
                 }
             },
             _temp_dir=folder,

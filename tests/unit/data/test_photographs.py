@@ -56,6 +56,28 @@ def test_a_passing_failure_is_survived_and_a_lasting_one_is_a_reason(failing):
         read_photograph("a.jpeg")
 
 
+def test_an_object_that_alone_does_not_come_is_unavailable_and_an_absent_store_is_no_photographs_fault(
+    failing, monkeypatch
+):
+    away = storage.UnavailableError(11, "the store does not answer", "s3://retina/a.jpeg")
+    monkeypatch.setattr(storage, "store_answers", lambda _: True)
+    calls = failing(away)
+    with pytest.raises(UnreadableImageError, match="unavailable: the store does not answer"):
+        read_photograph("s3://retina/a.jpeg")
+    assert len(calls) == 1
+    monkeypatch.setattr(storage, "store_answers", lambda _: False)
+    failing(away)
+    with pytest.raises(storage.UnavailableError):
+        list(decoded(["s3://retina/a.jpeg"], lambda content: content))
+
+
+def test_what_a_store_refuses_for_another_reason_is_not_asked_for_twice(failing):
+    calls = failing(storage.StoreError(5, "status 301", "s3://retina/a.jpeg"))
+    with pytest.raises(UnreadableImageError, match="unreadable: status 301"):
+        read_photograph("s3://retina/a.jpeg")
+    assert len(calls) == 1
+
+
 def test_files_come_in_order_with_failures_in_their_place(tmp_path):
     uris = [str(tmp_path / f"{number}.jpeg") for number in range(20)]
     for number in range(0, 20, 2):

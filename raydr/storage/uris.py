@@ -1,0 +1,24 @@
+"""Names of files: local paths, and URIs as they stand, with nothing in them percent-encoded."""
+
+from pathlib import Path
+
+
+def absolute(uri: str) -> str:
+    """``uri`` as it is where it has a scheme, else as an absolute local path (workers have other folders)."""
+    return uri if "://" in uri else str(Path(uri).expanduser().absolute())
+
+
+def join(uri: str, *parts: str) -> str:
+    """``uri`` with parts below it."""
+    return "/".join([uri.rstrip("/"), *parts])
+
+
+def bucket_of(uri: str) -> str:
+    """The URI of the bucket (or host) that ``uri``, in an object store, is in."""
+    scheme, _, rest = uri.partition("://")
+    return f"{scheme}://{rest.partition('/')[0]}"
+
+
+def is_local(uri: str) -> bool:
+    """Whether ``uri`` is on this machine's file system."""
+    return "://" not in uri or uri.startswith("file://")
