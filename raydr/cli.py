@@ -36,6 +36,7 @@ VERBS = {
     "evaluate": "AUC with interval, thresholds, kappa and a report on the test sets",
     "predict": "the probability of referable retinopathy for new photographs",
     "run": "the whole chain from one file; run again, it does only what is left",
+    "plan": "how many CPUs feed how many GPUs, the bytes and the hours, before a cluster is rented",
 }
 
 EXAMPLES = """\
@@ -181,7 +182,7 @@ def _run_verb(options: argparse.Namespace) -> None:
     sys.stdout.write(f"result: {result.uri}\n")
 
 
-def dispatch(verb: str, settings: Any) -> StageResult:
+def dispatch(verb: str, settings: Any) -> StageResult:  # noqa: C901 - one case a verb
     """Run one verb; only its own workflow is imported."""
     result: StageResult
     match verb:
@@ -221,6 +222,10 @@ def dispatch(verb: str, settings: Any) -> StageResult:
             from raydr.workflows.run import run
 
             result = run(settings)
+        case "plan":
+            from raydr.workflows.plan import plan
+
+            result = plan(settings)
         case _:
             raise InputError(f"{verb}: no such verb; allowed: {', '.join(VERBS)}")
     return result

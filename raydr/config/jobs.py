@@ -4,6 +4,16 @@ from typing import Literal, Self
 
 from pydantic import field_validator, model_validator
 
+from raydr.config.capacity import (
+    CalibrationSettings,
+    MachineSettings,
+    PlanImages,
+    PlanTracking,
+    PriceSettings,
+    RateSettings,
+    impossible_machines,
+    missing_figures,
+)
 from raydr.config.explain import Problem, wrong_keys
 from raydr.config.images import DataSettings, PreprocessSettings, RetinaSettings
 from raydr.config.learning import DownstreamModelSettings
@@ -31,6 +41,7 @@ __all__ = [
     "IndexSettings",
     "IndexStage",
     "Job",
+    "PlanSettings",
     "PredictSettings",
     "PrepareSettings",
     "PrepareStage",
@@ -182,6 +193,37 @@ class RunSettings(Job):
         return self
 
 
+class PlanSettings(Job):
+    """Settings of `raydr plan`; the sections of preprocess, prepare and pretrain are those of `raydr run`."""
+
+    job: Literal["plan"]
+    images: PlanImages
+    machines: MachineSettings
+    rates: RateSettings = RateSettings()
+    calibrate: bool = False
+    """Measure on this machine what `rates` and `images` do not say; seconds for each, minutes for a large network."""
+    calibration: CalibrationSettings = CalibrationSettings()
+    prices: PriceSettings | None = None
+    preprocess: PreprocessSettings = PreprocessSettings()
+    prepare: PrepareStage = PrepareStage()
+    pretrain: PretrainStage = PretrainStage()
+    """The training to plan for: the longest, and the student streams the same images."""
+    tracking: PlanTracking = PlanTracking()
+
+    @model_validator(mode="after")
+    def _can_be_planned(self) -> Self:
+        found = [
+            *missing_figures(self.images, self.rates, calibrate=self.calibrate),
+            *impossible_machines(self.machines, batch_size=self.pretrain.optim.batch_size),
+        ]
+        if self.prepare.side_px < self.preprocess.side_px:
+            text = f"must be at least preprocess.side_px ({self.preprocess.side_px}) (got {self.prepare.side_px})"
+            found.append((("prepare", "side_px"), text))
+        if found:
+            raise wrong_keys(found)
+        return self
+
+
 def check_standalone(model: DownstreamModelSettings, path: tuple[str, ...]) -> None:
     """Raise an error at ``path`` where a verb of its own is told to start from the backbone of a run."""
     if model.weights == "pretrain":
@@ -199,4 +241,5 @@ JOBS: dict[str, type[Job]] = {
     "evaluate": EvaluateSettings,
     "predict": PredictSettings,
     "run": RunSettings,
+    "plan": PlanSettings,
 }

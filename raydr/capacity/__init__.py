@@ -1,0 +1,1 @@
+"""What feeding a fleet of GPUs takes: pure arithmetic."""
