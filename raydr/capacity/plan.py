@@ -12,7 +12,7 @@ PICTURES_PER_TASK: Final = 64
 PREFETCHED_BATCHES: Final = 2
 """Batches that wait for each trainer."""
 CACHED_SHARE: Final = 0.3
-"""Share of the object store up to which training keeps its decoded pictures, instead of decoding in every epoch."""
+"""Share of a GPU node's object store up to which training keeps its decoded pictures, instead of decoding anew."""
 
 Bottleneck = Literal["GPUs", "decoding", "reading"]
 

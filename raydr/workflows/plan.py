@@ -172,9 +172,7 @@ def _prices(prices: PriceSettings | None) -> Prices | None:
 
 
 def _object_store_bytes(machines: MachineSettings) -> float | None:
-    if machines.object_store_gib is None:
-        return None
-    return machines.object_store_gib * 2**30 * (machines.gpu_nodes + machines.decode_nodes)
+    return None if machines.object_store_gib is None else machines.object_store_gib * 2**30
 
 
 def _machine(device: torch.device) -> str:

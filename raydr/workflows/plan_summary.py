@@ -48,7 +48,7 @@ def say_plan(
         rates: How fast.
         fleet: Where.
         measured: On what those rates were measured that were not given.
-        object_store_bytes: Of all nodes; None where it is not known.
+        object_store_bytes: Of a GPU node; None where it is not known.
     """
     steps = (
         f"{_counted(plan.steps_per_epoch, 'step')} of {workload.local_batch_size(fleet.num_gpus) * fleet.num_gpus:,}"
@@ -148,13 +148,13 @@ def _memory(plan: CapacityPlan, object_store_bytes: float | None) -> Iterator[st
     if plan.decoded_bytes <= CACHED_SHARE * object_store_bytes:
         first = [_time(feed.first_pass_s) for _, feed in _feeds(plan)]
         yield (
-            f"{decoded}, within {CACHED_SHARE:.0%} of the {_size(object_store_bytes)} of object stores: training "
+            f"{decoded}, within {CACHED_SHARE:.0%} of a GPU node's object store ({_size(object_store_bytes)}): training "
             f"decodes them once, in {first[0]} from originals or {first[1]} from prepared pictures, and keeps the GPUs "
             "busy from then on; the tables above are for decoding in every epoch"
         )
     else:
         yield (
-            f"{decoded}, over {CACHED_SHARE:.0%} of the {_size(object_store_bytes)} of object stores: every epoch "
+            f"{decoded}, over {CACHED_SHARE:.0%} of a GPU node's object store ({_size(object_store_bytes)}): every epoch "
             "decodes them"
         )
 

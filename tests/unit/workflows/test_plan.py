@@ -136,6 +136,19 @@ def test_too_few_images_for_the_gpus_are_told(capsys: pytest.CaptureFixture[str]
     )
 
 
+@pytest.mark.parametrize(
+    ("gib", "expected"),
+    [(20, "training decodes them once"), (18, "every epoch decodes them")],  # 40,000 of 150,528 bytes are 6.02 GB
+)
+def test_it_says_whether_decoded_pictures_stay_in_memory(
+    capsys: pytest.CaptureFixture[str], gib: int, expected: str
+) -> None:
+    assert planned(GIVEN, "--set", f"machines.object_store_gib={gib}") == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "the training images decoded are 6.0 GB" in shown
+    assert expected in shown
+
+
 def _manifest(*, num_images: int, num_train: int) -> None:
     rows = []
     for number in range(num_images):
