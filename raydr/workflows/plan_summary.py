@@ -148,14 +148,14 @@ def _memory(plan: CapacityPlan, object_store_bytes: float | None) -> Iterator[st
     if plan.decoded_bytes <= CACHED_SHARE * object_store_bytes:
         first = [_time(feed.first_pass_s) for _, feed in _feeds(plan)]
         yield (
-            f"{decoded}, within {CACHED_SHARE:.0%} of a GPU node's object store ({_size(object_store_bytes)}): training "
-            f"decodes them once, in {first[0]} from originals or {first[1]} from prepared pictures, and keeps the GPUs "
-            "busy from then on; the tables above are for decoding in every epoch"
+            f"{decoded}, within {CACHED_SHARE:.0%} of a GPU node's object store ({_size(object_store_bytes)}): "
+            f"training decodes them once, in {first[0]} from originals or {first[1]} from prepared pictures, and keeps "
+            "the GPUs busy from then on; the tables above are for decoding in every epoch"
         )
     else:
         yield (
-            f"{decoded}, over {CACHED_SHARE:.0%} of a GPU node's object store ({_size(object_store_bytes)}): every epoch "
-            "decodes them"
+            f"{decoded}, over {CACHED_SHARE:.0%} of a GPU node's object store ({_size(object_store_bytes)}): "
+            "every epoch decodes them"
         )
 
 
