@@ -44,6 +44,7 @@ examples:
   raydr run --config jobs/demo.toml                        the whole chain on made-up eyes, minutes on a laptop
   raydr run --config jobs/run.toml --config cluster/local.toml --set seed=1
   raydr predict --model runs/demo/search/model --images photos/ --out scores.parquet
+  raydr plan --config jobs/plan.toml                       how many CPUs for how many GPUs?
   raydr config check jobs cluster                          are all files right?
 
 exit status: 0 done, 1 failed, 2 settings or input that cannot be used, 130 or 143 interrupted

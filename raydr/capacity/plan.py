@@ -12,7 +12,7 @@ PICTURES_PER_TASK: Final = 64
 PREFETCHED_BATCHES: Final = 2
 """Batches that wait for each trainer."""
 CACHED_SHARE: Final = 0.3
-"""Share of the object store up to which training keeps its decoded pictures, instead of decoding in every epoch."""
+"""Share of a GPU node's object store up to which training keeps its decoded pictures, instead of decoding anew."""
 
 Bottleneck = Literal["GPUs", "decoding", "reading"]
 
@@ -39,6 +39,10 @@ class Workload:
     def picture_bytes(self) -> int:
         """Size of a decoded input, uint8 [3, S, S]."""
         return 3 * self.side_px**2
+
+    def local_batch_size(self, num_gpus: int) -> int:
+        """One GPU's images a step: its part of the batch, less where there are not that many images."""
+        return min(self.batch_size, self.num_train) // num_gpus
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +125,13 @@ class CapacityPlan:
 def plan_capacity(workload: Workload, rates: Rates, fleet: Fleet, prices: Prices | None = None) -> CapacityPlan:
     """What it takes to keep the fleet's GPUs busy.
 
-    ValueError where the batch leaves fewer than two images for each GPU.
+    ValueError where there are fewer than two images a step for each GPU.
     """
-    local_batch = workload.batch_size // fleet.num_gpus
+    local_batch = workload.local_batch_size(fleet.num_gpus)
     if local_batch < 2:
         raise ValueError(
-            f"a batch of {workload.batch_size} leaves {local_batch} images for each of {fleet.num_gpus} GPUs"
+            f"{workload.num_train} images in batches of {workload.batch_size} leave fewer than 2 a step for each of "
+            f"{fleet.num_gpus} GPUs"
         )
     wanted = fleet.num_gpus * rates.step_per_s
     prepare_s = _prepare_seconds(workload, rates, fleet)
@@ -181,7 +186,7 @@ def _feed(workload: Workload, wanted: float, way: _Way, fleet: Fleet, prices: Pr
     nodes = _whole(max(0, cores - fleet.decode_cores) / fleet.cpus_per_decode_node)
     if fleet.read_bytes_per_s is not None:
         nodes = max(nodes, _whole(wanted * way.image_bytes / fleet.read_bytes_per_s) - fleet.reading_nodes)
-    waiting = fleet.num_gpus * PREFETCHED_BATCHES * (workload.batch_size // fleet.num_gpus)
+    waiting = fleet.num_gpus * PREFETCHED_BATCHES * workload.local_batch_size(fleet.num_gpus)
     epoch_bytes = workload.num_train * way.image_bytes
     return Feed(
         cores_needed=cores,

@@ -66,7 +66,7 @@ class MachineSettings(Section):
     read_mb_per_s: PositiveFloat | None = None
     """What a node gets out of the storage, in 10^6 bytes a second; null: that is no limit."""
     object_store_gib: PositiveFloat | None = None
-    """Ray's object store on each node; null: not known."""
+    """Ray's object store on each GPU node; null: not known."""
 
 
 class PriceSettings(Section):

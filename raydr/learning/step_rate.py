@@ -18,7 +18,7 @@ from raydr.engine.context import Context, SaveState
 from raydr.engine.fit import FitPlan, Training, fit
 from raydr.images.augment import augmentation
 
-_WARM_UP: Final = 2  # the first steps choose kernels and fill the allocator
+_WARM_UP: Final = 1  # the first step fills the allocator
 _LEAST: Final = 2  # steps that count, however long they take
 
 

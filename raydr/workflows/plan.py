@@ -48,7 +48,10 @@ def plan(settings: PlanSettings, *, pipeline: Pipeline | None = None) -> StageRe
         decoding = _measured_decoding(settings, photographs)
         rates, measured = _rates(settings, decoding, device)
         workload = _workload(settings, photographs, decoding)
-        found = plan_capacity(workload, rates, fleet, prices)
+        try:
+            found = plan_capacity(workload, rates, fleet, prices)
+        except ValueError as error:  # rates were checked as settings, so it is the number of images
+            raise InputError(f"images: {error}") from None
         overlay = stage.path("cluster.toml")
         storage.write_bytes(overlay, cluster_overlay(fleet).encode())
         metrics = {
@@ -89,7 +92,7 @@ def _measured_decoding(settings: PlanSettings, photographs: _Photographs | None)
     if None not in wanted or photographs is None:
         return None
     uris = sample_of(photographs.uris, count=settings.calibration.num_photographs, seed=settings.seed)
-    say(f"  decoding {len(uris)} photographs on one core")
+    say(f"  decoding {len(uris)} photographs on one core of {_machine(torch.device('cpu'))}")
     return measure_decoding(
         uris,
         preprocess=build_preprocess(settings.preprocess),
@@ -109,7 +112,7 @@ def _rates(
     for name in ("original_per_s", "shard_per_s", "prepare_per_s"):
         if name not in found and decoding is not None:
             found[name] = getattr(decoding, name)
-            measured[name] = f"{decoding.num_photographs} photographs, one core of {_machine(torch.device('cpu'))}"
+            measured[name] = f"{decoding.num_photographs} photographs"
     if "step_per_s" not in found:
         machines, stage = settings.machines, settings.pretrain
         num_images = stage.optim.batch_size // (machines.gpu_nodes * machines.gpus_per_node)
@@ -169,9 +172,7 @@ def _prices(prices: PriceSettings | None) -> Prices | None:
 
 
 def _object_store_bytes(machines: MachineSettings) -> float | None:
-    if machines.object_store_gib is None:
-        return None
-    return machines.object_store_gib * 2**30 * (machines.gpu_nodes + machines.decode_nodes)
+    return None if machines.object_store_gib is None else machines.object_store_gib * 2**30
 
 
 def _machine(device: torch.device) -> str:

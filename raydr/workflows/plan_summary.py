@@ -48,16 +48,19 @@ def say_plan(
         rates: How fast.
         fleet: Where.
         measured: On what those rates were measured that were not given.
-        object_store_bytes: Of all nodes; None where it is not known.
+        object_store_bytes: Of a GPU node; None where it is not known.
     """
+    steps = (
+        f"{_counted(plan.steps_per_epoch, 'step')} of {workload.local_batch_size(fleet.num_gpus) * fleet.num_gpus:,}"
+    )
     say(
-        f"\n{workload.num_images:,} photographs, {workload.num_train:,} an epoch ({plan.steps_per_epoch:,} steps of "
-        f"{workload.batch_size:,}), {_counted(workload.epochs, 'epoch')}\n"
-        f"{_counted(fleet.num_gpus, 'GPU')} on {_counted(fleet.gpu_nodes, 'node')}: {plan.images_per_s:,.0f} images/s "
-        "when nothing holds them up\n"
+        f"\n{_counted(workload.num_images, 'photograph')}, {workload.num_train:,} of them an epoch ({steps}), "
+        f"{_counted(workload.epochs, 'epoch')}\n"
+        f"{_counted(fleet.num_gpus, 'GPU')} on {_counted(fleet.gpu_nodes, 'node')}: "
+        f"{_rate(plan.images_per_s)} images/s when nothing holds them up\n"
     )
     rows = [
-        [words, f"{getattr(rates, name):,.1f}", unit, f"measured: {measured[name]}" if name in measured else "given"]
+        [words, _rate(getattr(rates, name)), unit, f"measured on {measured[name]}" if name in measured else "given"]
         for name, (words, unit) in _RATE_WORDS.items()
     ]
     say(terminal_table(rows, ["rate", "images/s", "of one", "from"]) + "\n")
@@ -98,7 +101,9 @@ def _prospects(plan: CapacityPlan, workload: Workload) -> str:
     for name, feed in _feeds(plan):
         rows.append(["as they are", name, *_prospect(feed.as_it_is, plan, feed)])
         if feed.nodes_to_add:
-            rows.append([f"{feed.nodes_to_add:,} nodes more", name, *_prospect(feed.with_nodes_added, plan, feed)])
+            rows.append(
+                [f"{_counted(feed.nodes_to_add, 'node')} more", name, *_prospect(feed.with_nodes_added, plan, feed)]
+            )
     header = ["machines", "images from", "held up by", "GPUs busy", "prepare", "an epoch", f"all {workload.epochs:,}"]
     if plan.prepare_cost is None:
         return terminal_table(rows, header)
@@ -129,7 +134,7 @@ def _conclusions(plan: CapacityPlan) -> Iterator[str]:
     if plan.prepare_cost is not None:
         epochs = plan.break_even_epochs_cost
         yield (
-            "prepare saves no money: busy GPUs need no nodes added for the originals alone"
+            "prepare saves no money: busy GPUs cost no less with it"
             if epochs is None
             else f"prepare pays in money from {_counted(epochs, 'epoch')} on, with the nodes added that either needs"
         )
@@ -143,21 +148,21 @@ def _memory(plan: CapacityPlan, object_store_bytes: float | None) -> Iterator[st
     if plan.decoded_bytes <= CACHED_SHARE * object_store_bytes:
         first = [_time(feed.first_pass_s) for _, feed in _feeds(plan)]
         yield (
-            f"{decoded}, within {CACHED_SHARE:.0%} of the {_size(object_store_bytes)} of object stores: training "
-            f"decodes them once, in {first[0]} from originals or {first[1]} from prepared pictures, and keeps the GPUs "
-            "busy from then on; the tables above are for decoding in every epoch"
+            f"{decoded}, within {CACHED_SHARE:.0%} of a GPU node's object store ({_size(object_store_bytes)}): "
+            f"training decodes them once, in {first[0]} from originals or {first[1]} from prepared pictures, and keeps "
+            "the GPUs busy from then on; the tables above are for decoding in every epoch"
         )
     else:
         yield (
-            f"{decoded}, over {CACHED_SHARE:.0%} of the {_size(object_store_bytes)} of object stores: every epoch "
-            "decodes them"
+            f"{decoded}, over {CACHED_SHARE:.0%} of a GPU node's object store ({_size(object_store_bytes)}): "
+            "every epoch decodes them"
         )
 
 
 def _warnings(plan: CapacityPlan, workload: Workload, fleet: Fleet, measured: Mapping[str, str]) -> Iterator[str]:
     if "CPU" in measured.get("step_per_s", ""):
         yield "WARNING: the step rate was measured on a CPU and says nothing of a GPU's; set rates.step_per_s"
-    local_batch = workload.batch_size // fleet.num_gpus
+    local_batch = workload.local_batch_size(fleet.num_gpus)
     if local_batch < _FEW_IMAGES:
         yield (
             f"WARNING: each GPU gets {_counted(local_batch, 'image')} a step, which seldom fill it; rates.step_per_s "
@@ -185,6 +190,10 @@ def _size(num_bytes: float) -> str:
         if num_bytes >= size:
             return f"{num_bytes / size:.1f} {unit}"
     return f"{num_bytes / 1e3:.0f} kB"
+
+
+def _rate(per_second: float) -> str:
+    return f"{per_second:,.0f}" if per_second >= 100 else f"{per_second:.3g}"
 
 
 def _counted(count: int, word: str) -> str:
