@@ -42,6 +42,7 @@ class ObjectStore:
             "s3.iam": "false",
             "s3.port.iceberg": "0",
             "s3.port.lance": "0",
+            "master.electionTimeout": "1s",
             "master.telemetry": "false",
             "master.volumeSizeLimitMB": "64",
             "volume.max": "50",

@@ -30,25 +30,29 @@ def read_photograph(uri: str) -> bytes:
     for attempt in range(_ATTEMPTS):
         try:
             return storage.read_bytes(uri)
-        except (FileNotFoundError, NotADirectoryError):
-            raise UnreadableImageError("missing", f"no file {uri}") from None
-        except PermissionError:
-            raise UnreadableImageError("permission", f"may not read {uri}") from None
-        except ValueError as error:  # pyarrow's ArrowInvalid: the text is no URI
-            raise UnreadableImageError("missing", storage.cause_of(error)) from None
         except storage.UnavailableError as error:
             if not storage.store_answers(uri):
                 raise
             raise UnreadableImageError("unavailable", storage.cause_of(error)) from error
-        except storage.StoreError as error:
-            raise UnreadableImageError("unreadable", storage.cause_of(error)) from error
-        except OSError as error:
-            if _is_folder(uri):
-                raise UnreadableImageError("not_a_file", f"{uri} is a folder") from None
-            if attempt + 1 == _ATTEMPTS:
-                raise UnreadableImageError("unreadable", storage.cause_of(error)) from error
+        except (OSError, ValueError) as error:
+            reason, message = _reason(error, uri)
+            is_settled = reason != "unreadable" or isinstance(error, storage.StoreError)
+            if is_settled or attempt + 1 == _ATTEMPTS:
+                raise UnreadableImageError(reason, message) from error
             time.sleep(_PAUSE_S * 4**attempt)
     raise AssertionError
+
+
+def _reason(error: OSError | ValueError, uri: str) -> tuple[str, str]:
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return "missing", f"no file {uri}"
+    if isinstance(error, ValueError):  # pyarrow's ArrowInvalid: the text is no URI
+        return "missing", storage.cause_of(error)
+    if isinstance(error, PermissionError):
+        return "permission", f"may not read {uri}"
+    if not isinstance(error, storage.StoreError) and _is_folder(uri):
+        return "not_a_file", f"{uri} is a folder"
+    return "unreadable", storage.cause_of(error)
 
 
 def decoded(

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pytest
 
-from raydr import cli, storage
+from raydr import storage
 from raydr.data.ingest import prepare_shards
 from raydr.data.streams import collect_pool, stream_originals, stream_shards
 from raydr.images.preprocess import Preprocess
