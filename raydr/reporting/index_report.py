@@ -17,8 +17,11 @@ Counts = Mapping[str, int | str]
 
 CHECKS: Final[Mapping[str, tuple[str, str]]] = {
     "shared_patients": ("Patients", "Patients in more than one split"),
-    "identical_files": ("Identical files", "Files with the same bytes in different splits"),
-    "near_identical_images": ("Near-identical images", "Pictures with nearly the same hash in different splits"),
+    "identical_files": ("Identical files", "Files with the same bytes in different splits or datasets"),
+    "near_identical_images": (
+        "Near-identical images",
+        "The same picture in other bytes in different splits or datasets",
+    ),
 }
 """The audit's checks by the name of their findings: their title, and what they look for."""
 
