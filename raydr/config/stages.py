@@ -65,6 +65,8 @@ class PrepareStage(Section):
     jpeg_quality: Annotated[int, Field(ge=50, le=100)] = 92
     max_bad_fraction: Fraction = 0.05
     """More unreadable photographs than this share fail the job."""
+    montage: bool = True
+    """Some thirty photographs in the report; false keeps pictures of patients out of it."""
 
 
 class PretrainOptim(OptimSettings):

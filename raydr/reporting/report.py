@@ -5,11 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from raydr import storage
 from raydr.metrics.evaluation import DatasetEvaluation
-from raydr.reporting import figures, search_figures, wording
+from raydr.reporting import figures, search_figures
+from raydr.reporting.page import render_page
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +74,7 @@ class Report:
 
 def render_report(report: Report) -> str:
     """The report as one HTML page that loads nothing: style, pictures and figures are inside."""
-    environment = Environment(
-        loader=PackageLoader("raydr", "reporting"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    template = environment.get_template("report.html.jinja")
-    return template.render(report=report, figures=figures, search=search_figures, wording=wording)
+    return render_page("report.html.jinja", report=report, figures=figures, search=search_figures)
 
 
 def write_report(uri: str, report: Report) -> None:

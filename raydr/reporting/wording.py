@@ -128,3 +128,33 @@ def verdict(probability: float, grade: int) -> str:
 def matching(evaluations: Sequence[DatasetEvaluation], name: str) -> DatasetEvaluation | None:
     """A model's evaluation on the data set of that name, if it has one."""
     return next((entry for entry in evaluations if entry.name == name), None)
+
+
+def share(value: float | None) -> str:
+    """A share as a percentage: one digit after the point below 10 %, and never 0 or 100 % where it is neither."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    percent = 100 * value
+    if 0 < percent < 0.1:
+        words = "< 0.1"
+    elif 99.9 < percent < 100:
+        words = "> 99.9"
+    else:
+        words = f"{percent:.1f}" if percent < 10 or percent > 90 else f"{percent:.0f}"
+    return f"{words.removesuffix('.0')}\N{NARROW NO-BREAK SPACE}%"
+
+
+def size(num_bytes: int) -> str:
+    """A number of bytes in the decimal unit that fits it."""
+    value = float(num_bytes)
+    for unit in ("bytes", "kB", "MB", "GB", "TB"):
+        if value < 999.5 or unit == "TB":
+            break
+        value /= 1000
+    digits = 1 if unit != "bytes" and value < 10 else 0
+    return f"{value:.{digits}f}\N{NARROW NO-BREAK SPACE}{unit}"
+
+
+def more(total: int, shown: int, where: str) -> str:
+    """What a list that was cut leaves out and where all of it is; nothing where it was not cut."""
+    return f"and {count(total - shown)} more; all are in {where}" if total > shown else ""

@@ -1,0 +1,115 @@
+"""The reports of `index` and `prepare`, filled with what the verbs found."""
+
+import datetime
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from raydr import storage
+from raydr.config.jobs import IndexSettings, Job, PrepareSettings
+from raydr.config.show import as_toml
+from raydr.data.manifest import summary
+from raydr.data.photographs import read_photograph
+from raydr.images.preprocess import Preprocess
+from raydr.reporting.index_report import IndexReport
+from raydr.reporting.montage import choose, make_tiles
+from raydr.reporting.prepare_report import PrepareReport
+from raydr.tracking.store import without_credentials
+from raydr.workflows.job import Stage
+
+REPORT = "report.html"
+
+
+def index_report(
+    settings: IndexSettings,
+    stage: Stage,
+    *,
+    manifest: pa.Table,
+    budget: pa.Table,
+    budget_digest: str,
+    findings: pa.Table,
+    checks: Sequence[str],
+    notes: Sequence[str],
+) -> IndexReport:
+    """The report of an index.
+
+    Args:
+        settings: The verb's.
+        stage: Its frame.
+        manifest: Every image.
+        budget: `image_id` of the budgeted ones.
+        budget_digest: Of the draw.
+        findings: The leak audit's, waived or not.
+        checks: Those that it made.
+        notes: What else was found, a sentence each.
+    """
+    budgeted = manifest.filter(pc.is_in(manifest["image_id"], value_set=budget["image_id"].combine_chunks()))
+    sources = {
+        name: f"{source.layout} layout, {source.role}: {source.images}" for name, source in settings.sources.items()
+    }
+    return IndexReport(
+        title=_title(settings, "index"),
+        created=datetime.datetime.now(datetime.UTC),
+        data=summary(manifest),
+        budget=summary(budgeted),
+        findings=findings,
+        checks=checks,
+        waived=settings.waive,
+        notes=notes,
+        sources={name: without_credentials(words) for name, words in sources.items()},
+        settings=without_credentials(as_toml(settings)),
+        digests={"label budget": budget_digest, **_digests(stage)},
+    )
+
+
+def prepare_report(
+    settings: PrepareSettings,
+    stage: Stage,
+    *,
+    preprocess: Preprocess,
+    quality: pa.Table,
+    quarantine: pa.Table,
+    num_shards: int,
+    num_bytes: int,
+) -> PrepareReport:
+    """The report of a preparation; it reads the photographs of its montage again, some thirty.
+
+    Args:
+        settings: The verb's.
+        stage: Its frame.
+        preprocess: What made the shards' pictures.
+        quality: A row for every photograph that was prepared.
+        quarantine: A row for every other one.
+        num_shards: All that there are.
+        num_bytes: Of the shards.
+    """
+    tiles = None
+    if settings.montage:
+        tiles = make_tiles(quality, choose(quality, seed=settings.seed), read=read_photograph, preprocess=preprocess)
+    return PrepareReport(
+        title=_title(settings, "prepare"),
+        created=datetime.datetime.now(datetime.UTC),
+        num_images=quality.num_rows + quarantine.num_rows,
+        num_written=quality.num_rows,
+        num_shards=num_shards,
+        num_bytes=num_bytes,
+        quarantine=quarantine,
+        quality=quality,
+        side_px=preprocess.canvas_px,
+        is_cropped=preprocess.crop,
+        enhance=preprocess.enhance,
+        tiles=tiles,
+        settings=without_credentials(as_toml(settings)),
+        digests=_digests(stage),
+    )
+
+
+def _title(settings: Job, verb: str) -> str:
+    """As that of a run, but for a stage within a run, whose folder has the verb's own name."""
+    *_, above, folder = ("", *storage.absolute(settings.out).rstrip("/").split("/"))
+    return f"raydr {verb}: {above if folder == verb else folder}"
+
+
+def _digests(stage: Stage) -> dict[str, str]:
+    return {"settings": stage.settings_digest, **stage.inputs}

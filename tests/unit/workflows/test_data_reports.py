@@ -1,0 +1,99 @@
+"""The reports of index and prepare from settings and tables: titles, budget, the montage's switch, no password."""
+
+import pyarrow as pa
+import pytest
+
+from raydr.config.jobs import IndexSettings, PrepareSettings
+from raydr.data.manifest import SCHEMA
+from raydr.images.jpeg import encode
+from raydr.images.phantom import draw_phantom
+from raydr.images.preprocess import Preprocess
+from raydr.tracking.runs import open_tracker
+from raydr.workflows.data_reports import index_report, prepare_report
+from raydr.workflows.job import Stage
+
+
+@pytest.fixture
+def stage(tmp_path):
+    tracker = open_tracker(enabled=False, uri=None, experiment="e", default_folder=str(tmp_path))
+    return Stage(str(tmp_path), tracker, "run", "9c1f", {"manifest": "ab12"})
+
+
+def index_settings(out, images="eyes"):
+    return IndexSettings(
+        job="index", out=out, sources={"eyes": {"layout": "eyepacs", "images": images, "labels": "labels.csv"}}
+    )
+
+
+def manifest_of(num_images):
+    rows = [
+        {
+            "image_id": f"eyes/{number}",
+            "uri": f"{number}.jpeg",
+            "dataset": "eyes",
+            "patient_id": str(number // 2),
+            "grade": number % 5,
+            "split": "train",
+        }
+        for number in range(num_images)
+    ]
+    return pa.Table.from_pylist(rows, schema=SCHEMA)
+
+
+def of_index(settings, stage):
+    return index_report(
+        settings,
+        stage,
+        manifest=manifest_of(20),
+        budget=pa.table({"image_id": ["eyes/4", "eyes/5", "eyes/3"]}),
+        budget_digest="d1",
+        findings=pa.table({"finding": pa.array([], pa.string()), "similarity": pa.array([], pa.float32())}),
+        checks=["shared_patients"],
+        notes=[],
+    )
+
+
+def test_the_budget_is_counted_as_the_manifest_has_it(stage):
+    (row,) = of_index(index_settings("runs/a"), stage).budget
+    assert (row["images"], row["patients"]) == (3, 2)
+    assert [row[f"grade_{grade}"] for grade in range(5)] == [1, 0, 0, 1, 1]
+
+
+@pytest.mark.parametrize(("out", "title"), [("runs/a", "raydr index: a"), ("runs/b/index", "raydr index: b")])
+def test_the_title_names_the_folder_or_the_run_that_the_stage_is_of(stage, out, title):
+    assert of_index(index_settings(out), stage).title == title
+
+
+def test_digests_of_what_was_read_and_drawn_are_in_the_report(stage):
+    digests = of_index(index_settings("runs/a"), stage).digests
+    assert digests == {"label budget": "d1", "settings": "9c1f", "manifest": "ab12"}
+
+
+def test_no_password_of_a_source_is_in_the_report(stage):
+    found = of_index(index_settings("runs/a", images="s3://key:secret@bucket/eyes"), stage)
+    assert "secret" not in found.settings
+    assert "secret" not in "".join(found.sources.values())
+
+
+@pytest.mark.parametrize("montage", [True, False])
+def test_photographs_are_read_for_the_report_only_where_it_may_hold_them(stage, tmp_path, montage):
+    uri = str(tmp_path / "eye.jpeg")
+    (tmp_path / "eye.jpeg").write_bytes(encode(draw_phantom(patient_seed=0, eye="left", grade=2, side_px=128)))
+    quality = pa.Table.from_pylist(
+        [
+            {"image_id": "eye", "uri": uri, "width_px": 128, "height_px": 128, "gradable": True}
+            | {"disc_x_px": 64.0, "disc_y_px": 64.0, "disc_radius_px": 60.0, "disc_fraction": 0.7}
+            | {"focus": 1.0, "blur": 0.3, "brightness": 0.4, "overexposed": 0.0, "underexposed": 0.0}
+        ]
+    )
+    found = prepare_report(
+        PrepareSettings(job="prepare", out="runs/a", manifest="m.parquet", montage=montage),
+        stage,
+        preprocess=Preprocess(side_px=64, enhance="clahe"),
+        quality=quality,
+        quarantine=pa.table({"reason": ["empty"]}),
+        num_shards=1,
+        num_bytes=5,
+    )
+    assert (found.num_images, found.num_written, found.side_px, found.enhance) == (2, 1, 64, "clahe")
+    assert [bool(tile.photo) for tile in found.tiles or ()] == [True] * montage
