@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from raydr import storage
 from raydr.data.ingest import PART, PREPROCESS, QUARANTINE
 from raydr.errors import InputError
-from raydr.images.jpeg import decode
 from raydr.images.preprocess import Preprocess
 
 _NUM_READERS: Final = 8
@@ -76,14 +75,17 @@ def find_images(shards: str, image_ids: pa.Array) -> FoundImages:
     return FoundImages(groups, np.flatnonzero(is_missing))
 
 
-def read_pictures(groups: pa.Table, *, shard_px: int) -> Iterator[NDArray[np.uint8]]:
-    """The pictures [shard_px, shard_px, 3] of the places of row groups, one after another."""
-    for row in groups.select(["part", "group", "places"]).to_pylist():
-        system, path = storage.locate(row["part"])
-        with pq.ParquetFile(path, filesystem=system) as file:
-            jpegs = file.read_row_group(row["group"], columns=["jpeg"])["jpeg"]
-        for place in row["places"]:
-            yield decode(jpegs[place].as_py(), min_side_px=shard_px)
+def read_jpegs(places: pa.Table) -> Iterator[bytes]:
+    """The JPEG of each place (``part``, ``group``, ``place``), in that order; a row group is read once, at first."""
+    wanted: dict[str, set[int]] = {}
+    keys = list(zip(places["part"].to_pylist(), places["group"].to_pylist(), strict=True))
+    for part, group in keys:
+        wanted.setdefault(part, set()).add(group)
+    with ThreadPoolExecutor(_NUM_READERS) as readers:
+        columns = dict(
+            pair for found in readers.map(_read_groups, *zip(*wanted.items(), strict=True)) for pair in found
+        )
+    return (columns[key][place].as_py() for key, place in zip(keys, places["place"].to_pylist(), strict=True))
 
 
 def quarantined(shards: str) -> dict[str, str]:
@@ -97,6 +99,12 @@ def quarantined(shards: str) -> dict[str, str]:
 
 def _flat(column: pa.ChunkedArray) -> pa.Array:
     return pa.array(column.to_numpy(), pa.int64())
+
+
+def _read_groups(part: str, groups: set[int]) -> list[tuple[tuple[str, int], pa.ChunkedArray]]:
+    system, path = storage.locate(part)
+    with pq.ParquetFile(path, filesystem=system) as file:
+        return [((part, group), file.read_row_group(group, columns=["jpeg"])["jpeg"]) for group in sorted(groups)]
 
 
 def _read_ids(number: int, part: str) -> pa.Table:
