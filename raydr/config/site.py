@@ -18,6 +18,8 @@ class ClusterSettings(Section):
     gpus_per_worker: NonNegativeFloat = 0.0
     decode_cpus: PositiveFloat = 1.0
     """CPUs one decoding task reserves; the rest of the cluster beside the trainers decodes."""
+    decode_label: Annotated[str, Field(pattern=r"^[\w./-]+=[\w.-]+$")] | None = None
+    """Label of the Ray nodes that decode for a training, as `tier=cpu`; trainers keep off them. Null: any node."""
     threads_per_worker: PositiveInt | None = None
     """CPU threads of torch in a worker; null leaves torch's own choice."""
     autoscaling: bool = False

@@ -24,7 +24,7 @@ from raydr.images.preprocess import Preprocess
 SHARDS, PREPROCESS, QUARANTINE = "shards", "preprocess.json", "quarantine.parquet"
 PART: Final = re.compile(r"part-\d{5,}\.parquet")
 _PARTIAL, _REPLACED = ".shards.partial", ".shards.replaced"
-_ROWS_PER_GROUP: Final = 64  # what a reader decodes at once
+_ROWS_PER_GROUP: Final = 16  # what a reader has to read at once; shuffled readers mix 16 groups from all over
 _QUARANTINE_SCHEMA: Final = pa.schema([(name, pa.string()) for name in ("image_id", "uri", "reason", "message")])
 _PREPARED_SCHEMA: Final = pa.schema(
     [("shard", pa.int64()), ("jpeg", pa.binary()), *((field.name, field.type) for field in _QUARANTINE_SCHEMA)]

@@ -1,6 +1,5 @@
 """The shards of `prepare` as their readers see them."""
 
-import functools
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +15,6 @@ from numpy.typing import NDArray
 from raydr import storage
 from raydr.data.ingest import PART, PREPROCESS, QUARANTINE
 from raydr.errors import InputError
-from raydr.images.jpeg import decode
 from raydr.images.preprocess import Preprocess
 
 _NUM_READERS: Final = 8
@@ -77,12 +75,17 @@ def find_images(shards: str, image_ids: pa.Array) -> FoundImages:
     return FoundImages(groups, np.flatnonzero(is_missing))
 
 
-def read_pictures(groups: pa.Table, *, shard_px: int) -> Iterator[NDArray[np.uint8]]:
-    """The pictures [shard_px, shard_px, 3] of the places of row groups, one after another."""
-    for row in groups.select(["part", "group", "places"]).to_pylist():
-        jpegs = storage.read_with(row["part"], functools.partial(_read_jpegs, group=row["group"]))
-        for place in row["places"]:
-            yield decode(jpegs[place].as_py(), min_side_px=shard_px)
+def read_jpegs(places: pa.Table) -> Iterator[bytes]:
+    """The JPEG of each place (``part``, ``group``, ``place``), in that order; a row group is read once, at first."""
+    wanted: dict[str, set[int]] = {}
+    keys = list(zip(places["part"].to_pylist(), places["group"].to_pylist(), strict=True))
+    for part, group in keys:
+        wanted.setdefault(part, set()).add(group)
+    with ThreadPoolExecutor(_NUM_READERS) as readers:
+        columns = dict(
+            pair for found in readers.map(_read_groups, *zip(*wanted.items(), strict=True)) for pair in found
+        )
+    return (columns[key][place].as_py() for key, place in zip(keys, places["place"].to_pylist(), strict=True))
 
 
 def quarantined(shards: str) -> dict[str, str]:
@@ -96,6 +99,14 @@ def quarantined(shards: str) -> dict[str, str]:
 
 def _flat(column: pa.ChunkedArray) -> pa.Array:
     return pa.array(column.to_numpy(), pa.int64())
+
+
+def _read_groups(part: str, groups: set[int]) -> list[tuple[tuple[str, int], pa.ChunkedArray]]:
+    def read(opened: pa.NativeFile) -> list[tuple[tuple[str, int], pa.ChunkedArray]]:
+        file = pq.ParquetFile(opened)
+        return [((part, group), file.read_row_group(group, columns=["jpeg"])["jpeg"]) for group in sorted(groups)]
+
+    return storage.read_with(part, read)
 
 
 def _read_ids(number: int, part: str) -> pa.Table:
@@ -117,11 +128,6 @@ def _read_names(file: pa.NativeFile) -> tuple[list[int], pa.ChunkedArray]:
     with pq.ParquetFile(file) as part:
         lengths = [part.metadata.row_group(group).num_rows for group in range(part.num_row_groups)]
         return lengths, part.read(columns=["image_id"])["image_id"]
-
-
-def _read_jpegs(file: pa.NativeFile, *, group: int) -> pa.ChunkedArray:
-    with pq.ParquetFile(file) as part:
-        return part.read_row_group(group, columns=["jpeg"])["jpeg"]
 
 
 def _read_description(shards: str) -> dict[str, Any]:

@@ -1,36 +1,59 @@
 """Decoded images for trainers: columns ``image`` uint8 [3, S, S], ``row`` int64, ``grade`` int64."""
 
 import functools
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import ray.data
 
-from raydr.data.blocks import chunk_sizes, cluster_total, map_chunks
-from raydr.data.decoding import decode_groups, decode_readable
+from raydr.data.blocks import DecodeRoom, Function, chunk_sizes, map_plan
+from raydr.data.decoding import decode_readable, decode_stored
+from raydr.data.epochs import EpochClock
 from raydr.data.ingest import QUARANTINE
+from raydr.data.order import ROWS_PER_TASK, Plan, in_order, mixed_groups, shuffled_rows
 from raydr.data.shards import check_shards, find_images, quarantined
 from raydr.engine.batch import Pool
 from raydr.errors import InputError
 from raydr.images.preprocess import Preprocess
 
 
+@dataclass(frozen=True, slots=True)
+class Shuffle:
+    """Another order in every epoch, a matter of seed, epoch and rows alone."""
+
+    seed: int
+    clock: EpochClock
+    """Says which epoch it is."""
+
+
 def stream_originals(
-    rows: pa.Table, *, preprocess: Preprocess, decode_cpus: float, num_blocks: int | None = None
+    rows: pa.Table, *, preprocess: Preprocess, room: DecodeRoom, shuffle: Shuffle | None = None
 ) -> ray.data.Dataset:
-    """The photographs of ``rows`` (``row``, ``uri``, ``grade``), in that order, decoded anew in every epoch.
+    """The photographs of ``rows`` (``row``, ``uri``, ``grade``), decoded anew in every epoch.
 
-    An unreadable photograph is left out and costs no other; as many are lost as the dataset is short of ``rows``.
+    In the order of ``rows``, or in a permutation of all of them. An unreadable photograph is left out and costs no
+    other; as many are lost as the dataset is short of ``rows``.
     """
+    if shuffle is None:
+        plan: Plan = functools.partial(in_order, sizes=tuple(chunk_sizes(rows.num_rows)))
+    else:
+        plan = functools.partial(shuffled_rows, num_rows=rows.num_rows, seed=shuffle.seed)
     decode = functools.partial(decode_readable, preprocess=preprocess)
-    sizes = chunk_sizes(rows.num_rows, num_chunks=num_blocks)
-    return map_chunks(rows.select(["row", "uri", "grade"]), decode, sizes=sizes, num_cpus=decode_cpus)
+    return _stream(
+        rows.select(["row", "uri", "grade"]), decode, plan, preprocess=preprocess, room=room, shuffle=shuffle
+    )
 
 
-def stream_shards(shards: str, rows: pa.Table, *, preprocess: Preprocess, decode_cpus: float) -> ray.data.Dataset:
-    """The images of ``rows`` (``row``, ``image_id``, ``grade``) out of shards, in the shards' order.
+def stream_shards(
+    shards: str, rows: pa.Table, *, preprocess: Preprocess, room: DecodeRoom, shuffle: Shuffle | None = None
+) -> ray.data.Dataset:
+    """The images of ``rows`` (``row``, ``image_id``, ``grade``) out of shards.
 
-    Images that `prepare` put into quarantine are left out.
+    In the shards' order, or shuffled: a row group can only be read whole, so a task reads 4 to 16 of them from all
+    over the shards and mixes their images (`raydr.data.order.mixed_groups`). Images that `prepare` put into quarantine
+    are left out.
 
     Raises:
         InputError: The shards were made otherwise than ``preprocess`` says (the line names the key), or an image is
@@ -38,11 +61,34 @@ def stream_shards(shards: str, rows: pa.Table, *, preprocess: Preprocess, decode
     """
     check_shards(shards, preprocess)
     found = find_images(shards, rows["image_id"].combine_chunks())
-    image_ids = rows["image_id"].take(found.missing).to_pylist()
-    known = quarantined(shards) if image_ids else {}
-    lost = [image_id for image_id in image_ids if image_id not in known]
-    if lost or not found.groups.num_rows:
-        name = lost[0] if lost else image_ids[0]
+    _check_missing(shards, rows["image_id"].take(found.missing).to_pylist(), found.groups.num_rows)
+    lengths = pc.list_value_length(found.groups["wanted"]).to_numpy()
+    wanted = found.groups["wanted"].combine_chunks().flatten()
+    part = found.groups["part"].combine_chunks().dictionary_encode()
+    table = pa.table(
+        {
+            "part": part.take(pa.array(np.repeat(np.arange(len(lengths)), lengths))),
+            "group": np.repeat(found.groups["group"].to_numpy(), lengths),
+            "place": found.groups["places"].combine_chunks().flatten(),
+            **{name: rows[name].combine_chunks().take(wanted).cast(pa.int64()) for name in ("row", "grade")},
+        }
+    )
+    if shuffle is None:
+        # As many row groups a task as make a task's worth of wanted images.
+        task = (np.cumsum(lengths) - 1) // max(chunk_sizes(len(wanted)))
+        sizes = np.bincount(np.unique(task, return_inverse=True)[1], weights=lengths).astype(int)
+        plan: Plan = functools.partial(in_order, sizes=tuple(sizes.tolist()))
+    else:
+        plan = functools.partial(mixed_groups, lengths=lengths.astype(np.int64), seed=shuffle.seed)
+    decode = functools.partial(decode_stored, preprocess=preprocess)
+    return _stream(table, decode, plan, preprocess=preprocess, room=room, shuffle=shuffle)
+
+
+def _check_missing(shards: str, missing: list[str], num_groups: int) -> None:
+    known = quarantined(shards) if missing else {}
+    lost = [image_id for image_id in missing if image_id not in known]
+    if lost or not num_groups:
+        name = lost[0] if lost else missing[0]
         raise InputError(
             f"{shards}: image_id: {name!r} and {max(len(lost), 1) - 1} more are not in the shards"
             + (
@@ -51,17 +97,19 @@ def stream_shards(shards: str, rows: pa.Table, *, preprocess: Preprocess, decode
                 else ", all are in quarantine"
             )
         )
-    wanted = found.groups["wanted"].combine_chunks()
-    columns = {
-        name: pa.ListArray.from_arrays(wanted.offsets, rows[name].combine_chunks().take(wanted.values).cast(pa.int64()))
-        for name in ("row", "grade")
-    }
-    groups = pa.table({**{name: found.groups[name] for name in ("part", "group", "places")}, **columns})
-    decode = functools.partial(decode_groups, preprocess=preprocess)
-    # As many row groups a task as make a task's worth of wanted images.
-    last = np.cumsum(np.diff(wanted.offsets.to_numpy())) - 1
-    _, sizes = np.unique(last // max(chunk_sizes(len(wanted.values))), return_counts=True)
-    return map_chunks(groups, decode, sizes=sizes.tolist(), num_cpus=decode_cpus)
+
+
+def _stream(
+    table: pa.Table, decode: Function, plan: Plan, *, preprocess: Preprocess, room: DecodeRoom, shuffle: Shuffle | None
+) -> ray.data.Dataset:
+    return map_plan(
+        table,
+        decode,
+        plan=plan,
+        room=room,
+        clock=None if shuffle is None else shuffle.clock,
+        block_bytes=ROWS_PER_TASK * 3 * preprocess.side_px**2,
+    )
 
 
 def collect_pool(dataset: ray.data.Dataset | ray.data.DataIterator, *, side_px: int) -> Pool:
@@ -78,14 +126,13 @@ def collect_pool(dataset: ray.data.Dataset | ray.data.DataIterator, *, side_px: 
     return Pool(np.concatenate(images)[order], row[order], np.concatenate(grades)[order])
 
 
-def cached(dataset: ray.data.Dataset, *, num_rows: int, side_px: int, limit_fraction: float = 0.3) -> ray.data.Dataset:
-    """The dataset, decoded once and for all where it fits that share of the cluster's object store.
+def fits_memory(num_rows: int, *, side_px: int, store_bytes: float, limit_fraction: float = 0.3) -> bool:
+    """Whether decoded images take no more than a share, in [0, 1], of an object store.
 
     Args:
-        dataset: Of `stream_originals` or `stream_shards`.
-        num_rows: Images in it, at most.
+        num_rows: Images, at most.
         side_px: Their side.
-        limit_fraction: Share of the object store, in [0, 1]. A cached dataset also knows how many images it has.
+        store_bytes: The store of every node that is to hold all of them.
+        limit_fraction: What is left is for the streams and for what Ray moves about.
     """
-    is_small = num_rows * 3 * side_px**2 <= limit_fraction * cluster_total("object_store_memory")
-    return dataset.materialize() if is_small else dataset
+    return num_rows * 3 * side_px**2 <= limit_fraction * store_bytes

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from raydr.engine.batch import Batch, Pool
 
@@ -18,6 +19,16 @@ class BatchSource(Protocol):
 
     def epoch(self, number: int) -> Iterator[Batch]:
         """The batches of epoch ``number``; the same for the same number."""
+
+
+class Images(Protocol):
+    """Images that can be taken in any order."""
+
+    def __len__(self) -> int:
+        """How many."""
+
+    def take(self, places: NDArray[np.integer]) -> Batch:
+        """Those at some places as a batch."""
 
 
 def local_batch_size(num_images: int, batch_size: int, world_size: int) -> int:
@@ -36,9 +47,9 @@ def local_batch_size(num_images: int, batch_size: int, world_size: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class ShuffledPool:
-    """Batches from a pool in memory, shuffled by seed and epoch alone; a last part batch is left out."""
+    """Batches from images in memory, shuffled by seed and epoch alone; a last part batch is left out."""
 
-    pool: Pool
+    pool: Images
     batch_size: int
     """Images a step on this worker."""
     seed: int

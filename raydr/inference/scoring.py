@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ray.data import ActorPoolStrategy
 
 from raydr import storage
-from raydr.data.blocks import ColumnBatch, chunk_sizes, map_chunks
+from raydr.data.blocks import ColumnBatch, DecodeRoom, chunk_sizes, map_chunks
 from raydr.data.decoding import decode_with_errors
 from raydr.data.shards import quarantined
 from raydr.data.streams import stream_shards
@@ -111,7 +111,7 @@ def _decoded_images(rows: pa.Table, shards: str | None, preprocess: Preprocess, 
     if pc.count_distinct(rows["image_id"]).as_py() != rows.num_rows:
         raise InputError(f"{shards}: image_id: an image stands in the rows more than once; in shards ids are unique")
     table = pa.table({"row": numbers, "image_id": rows["image_id"], "grade": numbers})
-    return stream_shards(shards, table, preprocess=preprocess, decode_cpus=cpus)
+    return stream_shards(shards, table, preprocess=preprocess, room=DecodeRoom(cpus))
 
 
 class _Scorer:

@@ -5,7 +5,7 @@ import json
 import signal
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from ray.train.v2.api.exceptions import TrainingFailedError
 
 from raydr import storage
 from raydr.config.site import ClusterSettings
+from raydr.data.nodes import Node, alive_nodes
 from raydr.errors import InputError, RunError
 from raydr.training.progress import OnEpoch, ProgressLog, ProgressWatch
 from raydr.training.worker import STREAM, Work, work
@@ -43,7 +44,7 @@ def train(
     """Run ``orders`` on the cluster's workers; goes on from the newest state below ``folder`` of the same ``name``.
 
     Raises:
-        InputError: The workers would leave no CPU for decoding, with which a training waits for ever.
+        InputError: The cluster has no room for the workers or none for decoding: a training would wait for ever.
         RunError: The training failed more often than the settings allow.
     """
     check_room(cluster)
@@ -52,10 +53,11 @@ def train(
         trainer = TorchTrainer(
             work,
             train_loop_config=orders.as_json(),
-            scaling_config=ray.train.ScalingConfig(
+            scaling_config=ray.train.ScalingConfig(  # type: ignore[call-arg]  # mypy sees the first Ray Train's
                 num_workers=cluster.num_workers,
                 use_gpu=cluster.gpus_per_worker > 0,
                 resources_per_worker=_resources(cluster),
+                label_selector=_trainer_label(cluster),
             ),
             run_config=ray.train.RunConfig(
                 name=name,
@@ -65,7 +67,7 @@ def train(
                 callbacks=[ProgressLog(str(path))],  # type: ignore[list-item]  # Ray Train and Tune share a class
             ),
             datasets=dict(datasets),
-            dataset_config=ray.train.DataConfig(datasets_to_split=[STREAM] if STREAM in datasets else []),
+            dataset_config=_data_config(orders, datasets),
         )
         with ProgressWatch(path, on_epoch), _interrupts_kept():
             try:
@@ -84,8 +86,20 @@ def check_room(cluster: ClusterSettings) -> None:
     """Raise InputError where trainers and one decoding task together need more than a cluster of fixed size has."""
     if cluster.autoscaling:
         return
-    have = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    cpus, gpus = have.get("CPU", 0.0), have.get("GPU", 0.0)
+    nodes = alive_nodes()
+    gpus = sum(node.gpus for node in nodes)
+    if cluster.decode_label is None:
+        _check_shared(cluster, sum(node.cpus for node in nodes))
+    else:
+        _check_apart(cluster, nodes, cluster.decode_label)
+    if cluster.num_workers * cluster.gpus_per_worker > gpus:
+        raise InputError(
+            f"cluster.gpus_per_worker: {cluster.num_workers} workers of {cluster.gpus_per_worker:g} GPUs do not fit "
+            f"the cluster's {gpus:g}; lower num_workers or gpus_per_worker, or set cluster.autoscaling"
+        )
+
+
+def _check_shared(cluster: ClusterSettings, cpus: float) -> None:
     trainers = cluster.num_workers * cluster.cpus_per_worker
     if trainers + cluster.decode_cpus > cpus:
         raise InputError(
@@ -93,11 +107,38 @@ def check_room(cluster: ClusterSettings) -> None:
             f"{cpus - trainers:g} of the cluster's {cpus:g} for decoding, which needs cluster.decode_cpus = "
             f"{cluster.decode_cpus:g}; lower num_workers, cpus_per_worker or decode_cpus, or set cluster.autoscaling"
         )
-    if cluster.num_workers * cluster.gpus_per_worker > gpus:
+
+
+def _check_apart(cluster: ClusterSettings, nodes: Sequence[Node], label: str) -> None:
+    decoding = [node.cpus for node in nodes if node.has_label(label)]
+    if max(decoding, default=0.0) < cluster.decode_cpus:
         raise InputError(
-            f"cluster.gpus_per_worker: {cluster.num_workers} workers of {cluster.gpus_per_worker:g} GPUs do not fit "
-            f"the cluster's {gpus:g}; lower num_workers or gpus_per_worker, or set cluster.autoscaling"
+            f"cluster.decode_label: no node of the cluster has the label {label} and {cluster.decode_cpus:g} CPUs; "
+            "label one, lower decode_cpus, or set cluster.autoscaling"
         )
+    others = sum(node.cpus for node in nodes) - sum(decoding)
+    if cluster.num_workers * cluster.cpus_per_worker > others:
+        raise InputError(
+            f"cluster.num_workers: {cluster.num_workers} workers of {cluster.cpus_per_worker:g} CPUs do not fit the "
+            f"{others:g} of the nodes without the label {label}, which only decode; lower num_workers or "
+            "cpus_per_worker, or set cluster.autoscaling"
+        )
+
+
+def _data_config(orders: Work, datasets: Mapping[str, ray.data.Dataset]) -> ray.train.DataConfig:
+    """Which dataset is split; Ray Train drops a dataset's own options (its order, its nodes) unless they are given."""
+    return ray.train.DataConfig(
+        datasets_to_split=[] if orders.clock is None else [STREAM],
+        execution_options={name: dataset.context.execution_options for name, dataset in datasets.items()},
+    )
+
+
+def _trainer_label(cluster: ClusterSettings) -> dict[str, str] | None:
+    """Nodes that are there to decode take no trainer."""
+    if cluster.decode_label is None:
+        return None
+    key, value = cluster.decode_label.split("=", 1)
+    return {key: f"!{value}"}
 
 
 @contextlib.contextmanager

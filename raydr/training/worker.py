@@ -7,20 +7,21 @@ import ray.train
 from pydantic import TypeAdapter
 
 from raydr.config.stages import DistillStage, FinetuneStage, PretrainStage
+from raydr.data.epochs import EpochClock
 from raydr.data.streams import collect_pool
-from raydr.engine.batch import Pool, empty_pool
+from raydr.engine.batch import empty_pool
 from raydr.engine.package import Head
-from raydr.engine.sources import BatchSource, ShuffledPool, local_batch_size
+from raydr.engine.sources import BatchSource, Images, ShuffledPool, local_batch_size
 from raydr.learning.assignment import Assignment
 from raydr.learning.distil import DistilImages, Teaching, distil
 from raydr.learning.finetune import FinetuneImages, finetune
 from raydr.learning.pretrain import PretrainImages, pretrain
 from raydr.training.context import RayContext
-from raydr.training.streams import StreamedBatches, use_threads
+from raydr.training.streams import StreamedBatches, hold_images, use_threads
 from raydr.training.teacher import read_teacher_logits
 
 STREAM, LABELLED, VALIDATION = "stream", "labelled", "validation"
-"""Names of the datasets: the stream is split over the workers, the others come to each of them whole."""
+"""Names of the datasets: a stream with a clock is split over the workers, all else comes to each of them whole."""
 
 
 Loop = Literal["pretrain", "finetune", "distil"]
@@ -35,6 +36,8 @@ class Work:
     assignment: Assignment
     num_streamed: int
     """Images in the stream, over all workers; 0 where there is no stream."""
+    clock: str | None = None
+    """Name of the clock that the stream follows; None where it is held in memory."""
     whole: tuple[str, ...] = ()
     """Which of the other datasets there are."""
     threads: int | None = None
@@ -58,13 +61,16 @@ def work(orders: dict[str, Any]) -> None:
     )
 
     def streamed(batch_size: int) -> BatchSource:
+        stream = ray.train.get_dataset_shard(STREAM)
+        if order.clock is None:
+            return _shuffled(hold_images(stream), batch_size, assignment.seed, context)
         return StreamedBatches(
-            ray.train.get_dataset_shard(STREAM),
+            stream,
+            EpochClock(order.clock),
             num_images=order.num_streamed,
-            side_px=side_px,
             batch_size=local_batch_size(order.num_streamed, batch_size, context.world_size),
+            rank=context.rank,
             world_size=context.world_size,
-            seed=assignment.seed,
         )
 
     match order.loop:
@@ -85,7 +91,7 @@ def work(orders: dict[str, Any]) -> None:
             distil(taught, images, teaching, assignment, context)
 
 
-def _shuffled(pool: Pool, batch_size: int, seed: int, context: RayContext) -> ShuffledPool:
-    """Few labels fit every worker's memory, so each draws its part of one global order."""
-    size = local_batch_size(len(pool), batch_size, context.world_size)
-    return ShuffledPool(pool, size, seed=seed, rank=context.rank, world_size=context.world_size)
+def _shuffled(images: Images, batch_size: int, seed: int, context: RayContext) -> ShuffledPool:
+    """What every worker can reach whole, each draws its part of in one global order."""
+    size = local_batch_size(len(images), batch_size, context.world_size)
+    return ShuffledPool(images, size, seed=seed, rank=context.rank, world_size=context.world_size)

@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 from raydr.config.images import DataSettings
 from raydr.config.site import ClusterSettings
 from raydr.data.budget import read_budget
+from raydr.data.blocks import DecodeRoom
+from raydr.data.epochs import EpochClock, start_clock
 from raydr.data.manifest import grades_of, read_manifest, rows_of_images, rows_where
+from raydr.data.nodes import alive_nodes
 from raydr.data.shards import shard_side
-from raydr.data.streams import cached, collect_pool, stream_originals, stream_shards
+from raydr.data.streams import Shuffle, collect_pool, fits_memory, stream_originals, stream_shards
 from raydr.engine.batch import UNLABELLED, Pool, empty_pool
 from raydr.errors import InputError
 from raydr.images.preprocess import Preprocess
@@ -65,16 +68,18 @@ def dataset(
     preprocess: Preprocess,
     cluster: ClusterSettings,
     graded: bool,
+    shuffle: Shuffle | None = None,
 ) -> ray.data.Dataset:
     """Decoded images of some rows, lazily; ``graded`` says whether their grades go with them."""
+    room = DecodeRoom(cluster.decode_cpus, cluster.decode_label)
     grades = grades_of(manifest)[rows] if graded else np.full(len(rows), UNLABELLED)
     columns: Mapping[str, pa.Array] = {"row": pa.array(rows), "grade": pa.array(grades, pa.int64())}
     chosen = manifest.take(rows)
     if data.shards is None:
         table = pa.table({**columns, "uri": chosen["uri"]})
-        return stream_originals(table, preprocess=preprocess, decode_cpus=cluster.decode_cpus)
+        return stream_originals(table, preprocess=preprocess, room=room, shuffle=shuffle)
     table = pa.table({**columns, "image_id": chosen["image_id"]})
-    return stream_shards(data.shards, table, preprocess=preprocess, decode_cpus=cluster.decode_cpus)
+    return stream_shards(data.shards, table, preprocess=preprocess, room=room, shuffle=shuffle)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,19 +88,39 @@ class Stream:
 
     dataset: ray.data.Dataset
     num_images: int
+    clock: EpochClock | None
+    """Says in which epoch's order the images come; None where they are held in memory."""
 
 
-def training_stream(data: DataSettings, rows: Rows, *, preprocess: Preprocess, cluster: ClusterSettings) -> Stream:
-    """All training images without grades, decoded once where they fit the cluster's memory.
+def training_stream(
+    data: DataSettings, rows: Rows, *, preprocess: Preprocess, cluster: ClusterSettings, seed: int
+) -> Stream:
+    """All training images without grades, in another order every epoch, which depends on ``seed`` and its number.
 
-    Originals come in a fixed random order: a local shuffle mixes neighbours only, and a manifest has its sources one
-    after another.
+    Decoded once where all of them fit a good part of the object store of every node that can take a trainer; each
+    epoch is then one permutation of them, shared out among the workers. Else decoded anew every epoch: photographs by
+    a permutation of all, shards as `stream_shards` mixes them.
     """
-    mixed = np.random.default_rng(0).permutation(rows.train)
-    lazy = dataset(data, rows.manifest, mixed, preprocess=preprocess, cluster=cluster, graded=False)
-    held = cached(lazy, num_rows=len(rows.train), side_px=preprocess.side_px)
-    is_cached = isinstance(held, ray.data.dataset.MaterializedDataset)
-    return Stream(held, held.count() if is_cached else len(rows.train))
+    stores = [
+        node.store_bytes
+        for node in alive_nodes()
+        if node.cpus >= cluster.cpus_per_worker and node.gpus >= cluster.gpus_per_worker
+    ]
+    is_small = fits_memory(len(rows.train), side_px=preprocess.side_px, store_bytes=min(stores, default=0.0))
+    clock = None if is_small else start_clock()
+    images = dataset(
+        data,
+        rows.manifest,
+        rows.train,
+        preprocess=preprocess,
+        cluster=cluster,
+        graded=False,
+        shuffle=None if clock is None else Shuffle(seed, clock),
+    )
+    if clock is not None:
+        return Stream(images, len(rows.train), clock)
+    held = images.materialize()
+    return Stream(held, held.count(), None)
 
 
 def small_pool(

@@ -19,7 +19,7 @@ from raydr.training.trainer import TrainingResult, train
 from raydr.training.worker import LABELLED, STREAM, VALIDATION, Loop, Work
 from raydr.workflows.cluster import connected
 from raydr.workflows.console import say, say_epoch
-from raydr.workflows.images import Rows, dataset, rows_of, training_stream
+from raydr.workflows.images import Rows, Stream, dataset, rows_of, training_stream
 from raydr.workflows.job import RAY_FOLDER, Outcome, Stage
 
 
@@ -58,7 +58,11 @@ def learn(stage: Stage, settings: Job, lesson: Lesson) -> Outcome:
     if (weights := orders_settings["model"]["weights"]) not in ("none", "timm"):
         orders_settings["model"]["weights"] = storage.absolute(weights)
     with connected(settings.cluster):
-        datasets, num_streamed = _datasets(rows, loop, data=data, preprocess=preprocess, settings=settings)
+        datasets = _whole_datasets(rows, data=data, preprocess=preprocess, settings=settings)
+        whole = tuple(datasets)
+        stream = None if loop == "finetune" else _stream(rows, data=data, preprocess=preprocess, settings=settings)
+        if stream is not None:
+            datasets[STREAM] = stream.dataset
         orders = Work(
             loop=loop,
             settings=orders_settings,
@@ -69,8 +73,9 @@ def learn(stage: Stage, settings: Job, lesson: Lesson) -> Outcome:
                 settings_digest=stage.identity,
                 provenance={**stage.inputs, "settings": stage.settings_digest, "mlflow_run_id": stage.run_id},
             ),
-            num_streamed=num_streamed,
-            whole=tuple(name for name in datasets if name != STREAM),
+            num_streamed=0 if stream is None else stream.num_images,
+            clock=None if stream is None or stream.clock is None else stream.clock.name,
+            whole=whole,
             threads=settings.cluster.threads_per_worker,
             teacher_logits=lesson.teacher_logits,
             head=lesson.head,
@@ -94,21 +99,22 @@ def _log_epoch(stage: Stage, metrics: Mapping[str, float]) -> None:
     stage.tracker.log_metrics(stage.run_id, figures, step=int(metrics["epoch"]))
 
 
-def _datasets(
-    rows: Rows, loop: Loop, *, data: DataSettings, preprocess: Preprocess, settings: Job
-) -> tuple[dict[str, ray.data.Dataset], int]:
-    cluster = settings.cluster
+def _whole_datasets(
+    rows: Rows, *, data: DataSettings, preprocess: Preprocess, settings: Job
+) -> dict[str, ray.data.Dataset]:
     found: dict[str, ray.data.Dataset] = {}
     for name, chosen in ((LABELLED, rows.labelled), (VALIDATION, rows.validation)):
         if len(chosen):
-            lazy = dataset(data, rows.manifest, chosen, preprocess=preprocess, cluster=cluster, graded=True)
+            lazy = dataset(data, rows.manifest, chosen, preprocess=preprocess, cluster=settings.cluster, graded=True)
             found[name] = lazy.materialize()
-    if loop == "finetune":
-        return found, 0
-    stream = training_stream(data, rows, preprocess=preprocess, cluster=cluster)
+    return found
+
+
+def _stream(rows: Rows, *, data: DataSettings, preprocess: Preprocess, settings: Job) -> Stream:
+    stream = training_stream(data, rows, preprocess=preprocess, cluster=settings.cluster, seed=settings.seed)
     if lost := len(rows.train) - stream.num_images:
         say(f"  {lost} of {len(rows.train)} training images cannot be read and are left out; `prepare` lists them")
-    return {**found, STREAM: stream.dataset}, stream.num_images
+    return stream
 
 
 def _outcome(result: TrainingResult, *, model_folder: str, rows: Rows) -> Outcome:

@@ -1,0 +1,36 @@
+"""The nodes of the Ray cluster and what each has."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import ray
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """What a node has, used or not."""
+
+    cpus: float
+    gpus: float
+    store_bytes: float
+    """Object store."""
+    labels: Mapping[str, str]
+
+    def has_label(self, label: str) -> bool:
+        """Whether its labels hold `key=value`."""
+        key, value = label.split("=", 1)
+        return self.labels.get(key) == value
+
+
+def alive_nodes() -> list[Node]:
+    """The cluster's nodes now."""
+    return [
+        Node(
+            node["Resources"].get("CPU", 0.0),
+            node["Resources"].get("GPU", 0.0),
+            node["Resources"].get("object_store_memory", 0.0),
+            node["Labels"],
+        )
+        for node in ray.nodes()  # type: ignore[no-untyped-call]
+        if node["Alive"]
+    ]
