@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from raydr.config.images import DataSettings
 from raydr.config.site import ClusterSettings
-from raydr.data.budget import read_budget
 from raydr.data.blocks import DecodeRoom
+from raydr.data.budget import read_budget
 from raydr.data.epochs import EpochClock, start_clock
 from raydr.data.manifest import grades_of, read_manifest, rows_of_images, rows_where
 from raydr.data.nodes import alive_nodes
