@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from raydr import storage
 from raydr.config.jobs import IndexSettings, Job, PrepareSettings
 from raydr.config.show import as_toml
+from raydr.config.sources import CsvSource, EyepacsSource, SourceSettings
 from raydr.data.manifest import summary
 from raydr.data.photographs import read_photograph
 from raydr.images.preprocess import Preprocess
@@ -46,7 +47,7 @@ def index_report(
     """
     budgeted = manifest.filter(pc.is_in(manifest["image_id"], value_set=budget["image_id"].combine_chunks()))
     sources = {
-        name: f"{source.layout} layout, {source.role}: {source.images}" for name, source in settings.sources.items()
+        name: f"{source.layout} layout, {source.role}: {_place(source)}" for name, source in settings.sources.items()
     }
     return IndexReport(
         title=_title(settings, "index"),
@@ -103,6 +104,14 @@ def prepare_report(
         settings=without_credentials(as_toml(settings)),
         digests=_digests(stage),
     )
+
+
+def _place(source: SourceSettings) -> str:
+    match source:
+        case CsvSource() | EyepacsSource():
+            return source.images
+        case _:
+            return source.root
 
 
 def _title(settings: Job, verb: str) -> str:

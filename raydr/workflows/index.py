@@ -1,6 +1,5 @@
 """`raydr index`: images and labels into one manifest, with splits and a label budget by patient."""
 
-import textwrap
 from dataclasses import asdict
 
 import numpy as np
@@ -8,19 +7,19 @@ import pyarrow.compute as pc
 
 from raydr import storage
 from raydr.config.jobs import IndexSettings
-from raydr.data.audit import TABLE_HEADER, LeakAudit, audit_leaks, check_audit
+from raydr.data.audit import audit_leaks, check_audit
 from raydr.data.budget import BudgetRule
 from raydr.data.index import IndexResult, build_index
 from raydr.data.manifest import grades_of, rows_of_images, summary
 from raydr.data.partition import SplitRule
 from raydr.grades import NUM_GRADES
-from raydr.reporting.table import terminal_table
+from raydr.reporting.index_report import write_index_report
+from raydr.workflows.audit import audit_notes, checks_made, say_audit, say_progress
 from raydr.workflows.console import say
+from raydr.workflows.data_reports import REPORT, index_report
 from raydr.workflows.job import Outcome, Pipeline, Stage, perform
 from raydr.workflows.result import StageResult
 from raydr.workflows.sources import source_of
-
-_PROGRESS_EVERY = 5000  # files
 
 
 def index(settings: IndexSettings, *, pipeline: Pipeline | None = None) -> StageResult:
@@ -39,10 +38,24 @@ def index(settings: IndexSettings, *, pipeline: Pipeline | None = None) -> Stage
             say(f"  {row['dataset']} {row['split']}: {row['images']} images, {row['patients']} patients, {grades}")
         if found.leak.num_patients:
             say(f"  {found.leak}")
-        audit = audit_leaks(found.manifest, near_identical=settings.near_identical, progress=_say_progress)
+        audit = audit_leaks(found.manifest, near_identical=settings.near_identical, progress=say_progress)
         audited = stage.path("audit.parquet")
         storage.write_table(audited, audit.findings)  # before any finding is refused: it is what to look at then
-        _say_audit(audit)
+        say_audit(audit)
+        report = stage.path(REPORT)
+        write_index_report(
+            report,
+            index_report(
+                settings,
+                stage,
+                manifest=found.manifest,
+                budget=found.budget,
+                budget_digest=found.budget_digest,
+                findings=audit.findings,
+                checks=checks_made(audit),
+                notes=[*map(str, [found.leak] if found.leak.num_patients else []), *audit_notes(audit)],
+            ),
+        )
         check_audit(audit, settings.waive, table_uri=audited)
         budget_grades = _budget_grades(found)
         say(
@@ -53,6 +66,7 @@ def index(settings: IndexSettings, *, pipeline: Pipeline | None = None) -> Stage
             "manifest": stage.path("manifest.parquet"),
             "budget": stage.path("budget.parquet"),
             "audit": audited,
+            "report": report,
         }
         storage.write_table(artifacts["budget"], found.budget)
         if found.exams.num_rows:
@@ -86,23 +100,3 @@ def _budget_grades(found: IndexResult) -> list[int]:
     rows = rows_of_images(found.manifest, found.budget["image_id"].to_pylist())
     counts: list[int] = np.bincount(grades_of(found.manifest)[rows], minlength=NUM_GRADES).tolist()
     return counts
-
-
-def _say_progress(num_files: int) -> None:
-    if num_files % _PROGRESS_EVERY == 0:
-        say(f"  audit: {num_files} files read")
-
-
-def _say_audit(audit: LeakAudit) -> None:
-    if audit.findings.num_rows:
-        say(textwrap.indent(terminal_table(audit.table(), TABLE_HEADER), "  "))
-    else:
-        say("  audit: nothing is shared between splits")
-    if audit.num_unreadable:
-        say(f"  audit: {audit.num_unreadable} files cannot be read and were not compared")
-    if audit.num_without_picture is None:
-        say("  audit: near-identical images were not looked for (near_identical = false)")
-    elif audit.num_without_picture:
-        say(
-            f"  audit: {audit.num_without_picture} files show no picture to compare; near-identical ones were not found"
-        )

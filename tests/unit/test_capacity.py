@@ -236,7 +236,7 @@ def test_prepare_never_pays_where_the_epochs_are_no_faster() -> None:
 
 
 def test_the_figures_of_ray_data_are_those_of_the_streams() -> None:
-    from raydr.data import blocks, streams
+    from raydr.data import order, streams
 
-    assert blocks._LARGEST_CHUNK == PICTURES_PER_TASK
-    assert inspect.signature(streams.cached).parameters["limit_fraction"].default == CACHED_SHARE
+    assert order.ROWS_PER_TASK == PICTURES_PER_TASK
+    assert inspect.signature(streams.fits_memory).parameters["limit_fraction"].default == CACHED_SHARE
