@@ -54,7 +54,7 @@ class LeakAudit:
 
     ``shared_patients``: an image of a patient in one split and one in another (the first of each).
     ``identical_files``: the same bytes in another split or dataset.
-    ``near_identical_images``: other bytes but the same picture in another split or dataset; ``similarity`` is 0.8 to 1.
+    ``near_identical_images``: other bytes but the same picture in another split or dataset; ``similarity`` from 0.75.
     """
     num_unreadable: int
     """Files whose bytes could not be read; `prepare` quarantines them."""

@@ -22,15 +22,15 @@ MIN_SIDE_PX: Final = 192
 _CROP_SIDE_PX: Final = 128
 _FINE_SIGMA_PX: Final = 1.0  # of the crop: below it lies what a JPEG of low quality loses
 _COARSE_SIGMA_PX: Final = 4.0  # above it lie lamp, pigment and the shape that all retinas share
-_LOCAL_SIGMA_PX: Final = 10.0
-_CONTRAST_FLOOR: Final = 0.4  # of the disc's own: less is noise, which must not be raised to the strength of vessels
+_LOCAL_SIGMA_PX: Final = 7.0  # over which contrast is made even
+_CONTRAST_FLOOR: Final = 0.3  # of the disc's own: less is noise, which must not be raised to the strength of vessels
 _MIN_DETAIL: Final = 0.5  # grey levels of a picture that shows anything
-_CLIP: Final = 2.0  # one reflex or spot of dust must not outweigh the vessels
+_CLIP: Final = 1.6  # one reflex or spot of dust must not outweigh the vessels
 _LEVELS: Final = 127 / _CLIP
 _BLACK: Final = 8
 _EDGE_PX: Final = 2
 _RIM_PX: Final = 2  # cameras fade and notch the retina's rim in the same way for every eye
-_REACH: Final = 0.46  # of the crop's side
+_REACH: Final = 0.43  # of the crop's side
 _MIN_FREQUENCY: Final = 5.0  # cosines over the pattern's side: slower ones are alike in most eyes
 _MAX_ITERATIONS: Final = 30
 _EVERYWHERE: Final = np.ones((PATTERN_SIDE_PX, PATTERN_SIDE_PX), dtype=np.uint8)
@@ -70,8 +70,8 @@ _MIRROR: Final = _packed(_COLUMNS % 2 == 1)
 def fingerprint(image: NDArray[np.uint8]) -> Fingerprint | None:
     """The fingerprint of a photograph [height, width, 3], None where it shows nothing.
 
-    The hash is pHash (C. Zauner 2010, *Implementation and Benchmarking of Perceptual Image Hash Functions*, Hagenberg;
-    robustness of DCT signs: doi:10.1109/ICIP.2000.899541), taken not of the whole picture but of the retinal disc's
+    The hash is made like pHash (C. Zauner 2010, *Implementation and Benchmarking of Perceptual Image Hash Functions*,
+    Hagenberg; robust image hashing: doi:10.1109/ICIP.2000.899541), but not of the whole picture: of the retinal disc's
     green channel, its local mean removed and its local contrast made even.
 
     Args:
@@ -94,8 +94,7 @@ def similarity(first: NDArray[np.int8], second: NDArray[np.int8]) -> float:
     """Correlation of two patterns [64, 64] once one is laid on the other, 0 where they do not fit: 1 is the same.
 
     The affine map that fits best is found by ECC (doi:10.1109/TPAMI.2008.113); it may turn, stretch and move a picture
-    only as far as finding its disc twice may do. The patterns must be unlike nothing else by hash already: for most
-    pairs of retinas the alignment is time lost, so patterns that do not correlate as they are give that correlation.
+    only as far as finding its disc twice may do. Patterns that correlate below 0.3 as they are are not aligned.
     """
     one, other = first.astype(np.float32), second.astype(np.float32)
     as_they_are = _correlation(one, other)
