@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from raydr.images.resize import resize
+
 _WORKING_SIDE_PX: Final = 384  # the disc's edge is found to about half a pixel of this
 _MIN_CONTRAST: Final = 8.0  # brightest tenth over background, of 255: below it there is no disc to see
 # Shares of the contrast at which the retina may begin. The lowest that gives a disc is right: a retina fades outwards.
@@ -74,7 +76,7 @@ def sight_retina(image: NDArray[np.uint8]) -> Sighting:
     scale = min(1.0, _WORKING_SIDE_PX / max(height, width))
     # Integer size, hence a scale an axis: the two differ by less than a pixel.
     small_width, small_height = max(1, round(width * scale)), max(1, round(height * scale))
-    small = np.asarray(cv2.resize(image, (small_width, small_height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    small = resize(image, width=small_width, height=small_height)
     found = _find_region(_brightness(small))
     if found is None:
         return Sighting(_whole_picture(height, width), small, None, None)
@@ -112,7 +114,7 @@ def crop_retinal_disc(image: NDArray[np.uint8], disc: RetinalDisc, *, side_px: i
         and abs(2 * disc.radius_px - height) <= slack
         and hypot(disc.center_x_px - width / 2, disc.center_y_px - height / 2) <= slack
     ):
-        return _resized(image, side_px, side_px)
+        return resize(image, width=side_px, height=side_px)
     box_side = max(1, round(2 * disc.radius_px))
     left, top = round(disc.center_x_px - box_side / 2), round(disc.center_y_px - box_side / 2)
     return _cut_square(image, left=left, top=top, box_side=box_side, side_px=side_px)
@@ -134,7 +136,7 @@ def _cut_square(image: NDArray[np.uint8], *, left: int, top: int, box_side: int,
         return square
     # The picture's part is resized and then placed: the padded square of a long thin picture may not fit in memory.
     (y0, y1), (x0, x1) = _placed(rows, top, side_px / box_side), _placed(columns, left, side_px / box_side)
-    square[y0:y1, x0:x1] = _resized(image[slice(*rows), slice(*columns)], y1 - y0, x1 - x0)
+    square[y0:y1, x0:x1] = resize(image[slice(*rows), slice(*columns)], width=x1 - x0, height=y1 - y0)
     return square
 
 
@@ -143,14 +145,6 @@ def _placed(part: tuple[int, int], start: int, scale: float) -> tuple[int, int]:
     low = floor((part[0] - start) * scale + 0.5)
     high = floor((part[1] - start) * scale + 0.5)
     return (low, high) if low < high else (max(0, high - 1), max(1, high))
-
-
-def _resized(part: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    if part.shape[:2] == (height, width):
-        return part.copy()
-    # The mean over the area a pixel covers keeps small lesions from falling between samples.
-    interpolation = cv2.INTER_AREA if part.shape[0] > height or part.shape[1] > width else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(part, (width, height), interpolation=interpolation), dtype=np.uint8)
 
 
 def _whole_picture(height: int, width: int) -> RetinalDisc:
@@ -171,7 +165,8 @@ def _brightness(image: cv2.typing.MatLike) -> NDArray[np.float32]:
 def _find_region(brightness: NDArray[np.float32]) -> tuple[Circle, NDArray[np.float64]] | None:
     """The retina's circle and the corners of the region it was fitted to, None where there is no disc."""
     background = _background_level(brightness)
-    contrast = float(np.percentile(brightness, 90)) - background
+    # Every other pixel of every other row tells as much in a quarter of the time.
+    contrast = float(np.percentile(brightness[::2, ::2], 90)) - background
     if contrast < _MIN_CONTRAST:
         return None
     best, best_agreement = None, _MIN_AGREEMENT
@@ -201,14 +196,11 @@ def _region_hull(bright: NDArray[np.uint8]) -> NDArray[np.float64] | None:
     # Opening takes off text that touches the disc, and the tab that some cameras put on its edge.
     reach = max(3, min(bright.shape) // 40) | 1
     opened = cv2.morphologyEx(bright, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(opened, connectivity=4)
-    if count < 2:
+    contours, _ = cv2.findContours(opened, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    largest = max(contours, key=cv2.contourArea, default=None)
+    if largest is None or cv2.contourArea(largest) < 0.03 * bright.size:
         return None
-    largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
-    if stats[largest, cv2.CC_STAT_AREA] < 0.03 * bright.size:
-        return None
-    contours, _ = cv2.findContours((labels == largest).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    return np.asarray(cv2.convexHull(contours[0])[:, 0], dtype=np.float64)
+    return np.asarray(cv2.convexHull(largest)[:, 0], dtype=np.float64)
 
 
 def _fit_circle(hull: NDArray[np.float64], shape: tuple[int, ...]) -> Circle | None:
@@ -224,7 +216,8 @@ def _fit_circle(hull: NDArray[np.float64], shape: tuple[int, ...]) -> Circle | N
     if not len(circles):
         return None
     tolerance = max(1.0, 0.006 * max(height, width))
-    distance = np.hypot(points[:, 0] - circles[:, :1], points[:, 1] - circles[:, 1:2])
+    # numpy's hypot takes three times as long.
+    distance = np.sqrt((points[:, 0] - circles[:, :1]) ** 2 + (points[:, 1] - circles[:, 1:2]) ** 2)
     is_near = np.abs(distance - circles[:, 2:]) < tolerance
     arc = points[is_near[np.argmax(is_near.sum(axis=1))]]
     center_x, center_y, radius_px = _least_squares_circle(arc)

@@ -6,18 +6,25 @@ import zlib
 from dataclasses import dataclass
 from typing import Final
 
+import cv2
 import numpy as np
+import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
+
+from raydr.images.icc import srgb_transform
 
 # Fundus pictures come as these three; every further Pillow plugin would only be open to hostile files.
 _FORMATS: Final = ("JPEG", "PNG", "TIFF")
+_JPEGS: Final = ("JPEG", "MPO")  # MPO: a JPEG with further ones behind it
 # How a file of each kind starts, and what a whole one has near its end (TIFF has no such mark).
 _SIGNATURES: Final = {
     b"\xff\xd8": b"\xff\xd9",
     b"\x89PNG\r\n\x1a\n": b"IEND",
     b"II*\x00": b"",
     b"MM\x00*": b"",
+    b"II+\x00": b"",
+    b"MM\x00+": b"",
 }
 # What Pillow's three readers raise on damaged files: OSError for most (UnidentifiedImageError is one), SyntaxError and
 # ValueError for broken chunks, zlib.error and struct.error from below, the rest from tags of a wrong type or number.
@@ -78,10 +85,28 @@ class UnreadableImageError(ValueError):
 
 
 def decode(data: bytes, *, min_side_px: int, max_megapixels: float = 200.0) -> NDArray[np.uint8]:
-    """The picture as RGB [height, width, 3], upright.
+    """The picture as RGB [height, width, 3], upright, in sRGB.
 
     A JPEG is decoded at the smallest DCT scale (1, 1/2, 1/4 or 1/8) whose shorter side still has ``min_side_px``;
-    anything else, and a smaller JPEG, at its own size. The format is told from the content.
+    anything else, and a smaller JPEG, at its own size. The format is told from the content, whatever the file's name.
+
+    ========================================  ==========================================================================
+    Content                                   Outcome
+    ========================================  ==========================================================================
+    JPEG, baseline or progressive             the picture, set upright by its EXIF orientation (1 to 8); a broken
+                                              orientation is ignored
+    Greyscale, CMYK, YCCK                     RGB; CMYK is taken to be inverted, as Adobe writes it
+    PNG, TIFF                                 RGB; 16 bits a channel are reduced to 8, transparent parts are black
+    ICC profile                               converted to sRGB; a broken or unfitting one is ignored
+    Several frames (APNG, TIFF, MPO)          the first
+    Bytes after the end                       ignored
+    No bytes                                  ``empty``
+    Anything else: GIF, WebP, BMP, text       ``not_an_image``
+    Pixels are missing at the end             ``truncated``; a TIFF whose directory is lost, ``unreadable``
+    More than ``max_megapixels``              ``too_large``, told from the header: no pixel is decoded
+    Floats, 32 bits, CIELAB                   ``unsupported_pixels``: what is white is not known, or not to Pillow
+    Otherwise damaged                         ``unreadable``, or the picture as far as the decoder can mend it
+    ========================================  ==========================================================================
 
     Args:
         data: The whole file: JPEG, PNG or TIFF (first page).
@@ -103,46 +128,75 @@ def decode_picture(data: bytes, *, min_side_px: int, max_megapixels: float = 200
         raise UnreadableImageError("empty", "the file has no bytes")
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-            megapixels = image.width * image.height / 1e6
-            if megapixels > max_megapixels:
-                raise UnreadableImageError(
-                    "too_large", f"{image.width}x{image.height} is over {max_megapixels:g} megapixels"
-                )
             width, height = image.size
-            image.draft(None, (min_side_px, min_side_px))
-            image.load()
+            if width * height / 1e6 > max_megapixels:
+                raise UnreadableImageError("too_large", f"{width}x{height} is over {max_megapixels:g} megapixels")
+            pixels = _pixels(image, data, min_side_px)
             turn = _turn(image)
-            rgb = _to_rgb(image)
-            if turn in _ON_THEIR_SIDE:
-                width, height = height, width
-            pixels = np.array(rgb if turn is None else rgb.transpose(turn), dtype=np.uint8)
-            return Picture(pixels, width, height)
     except UnreadableImageError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise UnreadableImageError("too_large", str(error)) from error
     except _DAMAGE as error:
         raise _diagnosis(data, error) from error
+    if turn is None:
+        return Picture(pixels, width, height)
+    if turn in _ON_THEIR_SIDE:
+        width, height = height, width
+    return Picture(np.array(Image.fromarray(pixels).transpose(turn)), width, height)
 
 
 def encode(image: NDArray[np.uint8], *, quality: int = 92) -> bytes:
     """The picture [height, width, 3] as JPEG, colour at full resolution: a microaneurysm is 2 to 4 pixels of red."""
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format="JPEG", quality=quality, subsampling="4:4:4")
-    return buffer.getvalue()
+    # The same bytes as Pillow's in three quarters of its time.
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+    options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    _, encoded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
+    return encoded.tobytes()
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def _pixels(image: Image.Image, data: bytes, min_side_px: int) -> NDArray[np.uint8]:
+    """The opened picture as RGB [height, width, 3] in sRGB, as it lies in the file."""
+    profile = image.info.get("icc_profile")
+    if image.format in _JPEGS and image.mode in ("RGB", "L") and srgb_transform(profile, image.mode) is None:
+        pixels = _decoded_by_turbo(data, *image.size, min_side_px)
+        if pixels is not None:
+            return pixels
+    image.draft(None, (min_side_px, min_side_px))
+    image.load()
+    plain = _plain(image)
+    transform = srgb_transform(profile, plain.mode)
+    if transform is not None:
+        return np.array(transform.apply(plain))
+    return np.array(plain if plain.mode == "RGB" else plain.convert("RGB"))
+
+
+def _decoded_by_turbo(data: bytes, width: int, height: int, min_side_px: int) -> NDArray[np.uint8] | None:
+    """A JPEG at the scale that Pillow's ``draft`` chooses; None where anything is wrong with it.
+
+    Both decoders are libjpeg-turbo and give the same pixels; simplejpeg's are not copied again.
+    """
+    reduction = max(scale for scale in (1, 2, 4, 8) if scale <= max(1, min(width, height) // min_side_px))
+    least = -(-height // reduction), -(-width // reduction)
+    try:
+        pixels = simplejpeg.decode_jpeg(data, "RGB", min_height=least[0], min_width=least[1])
+    except _DAMAGE:
+        return None  # Pillow, which mends more, has the last word.
+    return np.asarray(pixels, dtype=np.uint8) if pixels.shape[:2] == least else None
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """The loaded picture in mode L, RGB or CMYK, eight bits a channel."""
     if image.mode.startswith("I;16"):
         wide = np.asarray(image).astype(np.float32)
-        return Image.fromarray(np.round(wide / 257).astype(np.uint8)).convert("RGB")
-    if image.mode in ("I", "F"):
-        raise UnreadableImageError("unsupported_pixels", f"mode {image.mode}: the value of white is not known")
+        return Image.fromarray(np.round(wide / 257).astype(np.uint8))
+    if image.mode in ("I", "F", "LAB"):
+        raise UnreadableImageError("unsupported_pixels", f"mode {image.mode} has no known white")
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         # Black is what surrounds a retina; dropping alpha would show whatever colour the transparent part hides.
         opaque = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", opaque.size, (0, 0, 0, 255)), opaque).convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode in ("L", "RGB", "CMYK") else image.convert("RGB")
 
 
 def _turn(opened: Image.Image) -> Image.Transpose | None:
@@ -157,6 +211,9 @@ def _turn(opened: Image.Image) -> Image.Transpose | None:
 def _diagnosis(data: bytes, error: BaseException) -> UnreadableImageError:
     for signature, end in _SIGNATURES.items():
         if data.startswith(signature):
-            is_cut = "truncated" in str(error).lower() or end not in data[-65_536:]
-            return UnreadableImageError("truncated" if is_cut else "unreadable", str(error) or type(error).__name__)
+            # Pillow's own text is the address of a buffer.
+            is_unknown = isinstance(error, UnidentifiedImageError)
+            message = "its header makes no sense" if is_unknown else str(error) or type(error).__name__
+            is_cut = "truncated" in message.lower() or end not in data[-65_536:]
+            return UnreadableImageError("truncated" if is_cut else "unreadable", message)
     return UnreadableImageError("not_an_image", "not a JPEG, PNG or TIFF file")

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +11,7 @@ from raydr.images.enhance import Enhancement, enhance
 from raydr.images.fundus import RetinalDisc, Sighting, crop_retinal_disc, pad_to_square, sight_retina
 from raydr.images.jpeg import Picture, decode_picture
 from raydr.images.quality import Quality, measure_quality
+from raydr.images.resize import resize
 
 # Of the canvas's side. A camera's disc spans at least about 5/6 of its picture's shorter side, more where it is cut,
 # so this many pixels seldom leave the disc short of the canvas; where they do, the picture is decoded again.
@@ -81,11 +81,7 @@ class Preprocess:
 
     def finish(self, canvas: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """A canvas resized to [side_px, side_px, 3]; the canvas itself where it has that size."""
-        side = self.side_px
-        if canvas.shape[:2] == (side, side):
-            return canvas
-        interpolation = cv2.INTER_AREA if len(canvas) > side else cv2.INTER_CUBIC
-        return np.asarray(cv2.resize(canvas, (side, side), interpolation=interpolation), dtype=np.uint8)
+        return resize(canvas, width=self.side_px, height=self.side_px)
 
     def __call__(self, data: bytes) -> NDArray[np.uint8]:
         """The network's input [side_px, side_px, 3] from a picture file; raises what ``canvas`` raises."""

@@ -1,5 +1,10 @@
 """Reading one photograph: every failure has its reason, and a passing one is tried again."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from raydr import storage
@@ -39,6 +44,47 @@ def test_what_is_no_file_is_named_so(tmp_path, name, reason):
         read_photograph(str(tmp_path / name))
     assert caught.value.reason == reason
     assert name in caught.value.message
+
+
+def test_a_link_that_leads_nowhere_is_missing(tmp_path):
+    (tmp_path / "link.jpeg").symlink_to(tmp_path / "gone.jpeg")
+    with pytest.raises(UnreadableImageError, match=r"^missing: "):
+        read_photograph(str(tmp_path / "link.jpeg"))
+
+
+def test_a_file_without_permission_is_named_so(tmp_path):
+    path = tmp_path / "secret.jpeg"
+    path.write_bytes(b"x")
+    path.chmod(0)
+    assert reason_as_nobody(str(path)) == "permission"
+
+
+def test_a_file_in_a_closed_folder_is_named_so(tmp_path):
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "closed" / "a.jpeg").write_bytes(b"x")
+    (tmp_path / "closed").chmod(0)
+    try:
+        assert reason_as_nobody(str(tmp_path / "closed" / "a.jpeg")) == "permission"
+    finally:
+        (tmp_path / "closed").chmod(0o700)
+
+
+def reason_as_nobody(path: str) -> str:
+    """Why a user without rights cannot read a file; asked in another process, as root may read everything."""
+    code = (
+        "import os, sys\n"
+        "from raydr.data.photographs import UnreadableImageError, read_photograph\n"
+        "if os.getuid() == 0:\n"
+        "    os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+        "try:\n"
+        "    read_photograph(sys.argv[1])\n"
+        "except UnreadableImageError as error:\n"
+        "    print(error.reason)\n"
+    )
+    for folder in list(Path(path).parents)[1:]:
+        if os.getuid() == 0 and folder.stat().st_uid == 0 and "pytest" in str(folder):
+            folder.chmod(folder.stat().st_mode | 0o011)  # or it is an outer folder that forbids
+    return subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def test_a_forbidden_file_is_not_asked_for_twice(failing):

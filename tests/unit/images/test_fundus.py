@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from raydr.images.fundus import RetinalDisc, crop_retinal_disc, find_retina, find_retinal_disc, pad_to_square
+from raydr.images.resize import resize
 
 HEIGHT, WIDTH = 400, 600
 
@@ -133,7 +134,7 @@ def test_a_square_picture_that_the_disc_fills_is_only_resized():
     image = photograph(x=100, y=100, radius=99.5, size=(200, 200))
     found = find_retinal_disc(image)
     np.testing.assert_array_equal(crop_retinal_disc(image, found, side_px=200), image)
-    resized = cv2.resize(image, (64, 64), interpolation=cv2.INTER_AREA)
+    resized = resize(image, width=64, height=64)
     np.testing.assert_array_equal(crop_retinal_disc(image, found, side_px=64), resized)
 
 

@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 
-import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -15,6 +14,7 @@ from raydr.images import preprocess
 from raydr.images.enhance import enhance
 from raydr.images.jpeg import Picture, UnreadableImageError, decode_picture, encode
 from raydr.images.preprocess import Preprocess
+from raydr.images.resize import resize
 
 
 def photograph(
@@ -62,8 +62,7 @@ def test_an_input_through_a_larger_canvas_is_the_canvas_resized():
     through = Preprocess(side_px=64, through_px=160, enhance="equalize")
     canvas = Preprocess(side_px=160, enhance="equalize").canvas(data)
     np.testing.assert_array_equal(through.canvas(data), canvas)
-    expected = cv2.resize(canvas, (64, 64), interpolation=cv2.INTER_AREA)
-    np.testing.assert_array_equal(through(data), expected)
+    np.testing.assert_array_equal(through(data), resize(canvas, width=64, height=64))
     assert through.canvas_px == 160
 
 
