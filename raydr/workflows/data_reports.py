@@ -16,6 +16,8 @@ from raydr.images.preprocess import Preprocess
 from raydr.reporting.index_report import IndexReport
 from raydr.reporting.montage import choose, make_tiles
 from raydr.reporting.prepare_report import PrepareReport
+from raydr.reporting.wording import count
+from raydr.splits import digest_of
 from raydr.tracking.store import without_credentials
 from raydr.workflows.job import Stage
 
@@ -28,7 +30,6 @@ def index_report(
     *,
     manifest: pa.Table,
     budget: pa.Table,
-    budget_digest: str,
     findings: pa.Table,
     checks: Sequence[str],
     notes: Sequence[str],
@@ -40,7 +41,6 @@ def index_report(
         stage: Its frame.
         manifest: Every image.
         budget: `image_id` of the budgeted ones.
-        budget_digest: Of the draw.
         findings: The leak audit's, waived or not.
         checks: Those that it made.
         notes: What else was found, a sentence each.
@@ -60,8 +60,24 @@ def index_report(
         notes=notes,
         sources={name: without_credentials(words) for name, words in sources.items()},
         settings=without_credentials(as_toml(settings)),
-        digests={"label budget": budget_digest, **_digests(stage)},
+        digests={"label budget": digest_of(budget["image_id"].to_pylist()), **_digests(stage)},
     )
+
+
+def index_notes(*, num_dropped: int, num_unreadable: int, num_without_picture: int | None) -> list[str]:
+    """What an index leaves out, a sentence each; nothing where it is nothing.
+
+    Args:
+        num_dropped: Labels without an image.
+        num_unreadable: Files whose bytes could not be read.
+        num_without_picture: Files with bytes but no picture that the audit could compare.
+    """
+    notes = [
+        (num_dropped, "labels have no image and were left out"),
+        (num_unreadable, "files cannot be read and were not compared; prepare quarantines them"),
+        (num_without_picture or 0, "files show no picture to compare; near-identical ones were not looked for"),
+    ]
+    return [f"{count(number)} {words}." for number, words in notes if number]
 
 
 def prepare_report(

@@ -8,8 +8,9 @@ from raydr.data.manifest import SCHEMA
 from raydr.images.jpeg import encode
 from raydr.images.phantom import draw_phantom
 from raydr.images.preprocess import Preprocess
+from raydr.splits import digest_of
 from raydr.tracking.runs import open_tracker
-from raydr.workflows.data_reports import index_report, prepare_report
+from raydr.workflows.data_reports import index_notes, index_report, prepare_report
 from raydr.workflows.job import Stage
 
 
@@ -46,7 +47,6 @@ def of_index(settings, stage):
         stage,
         manifest=manifest_of(20),
         budget=pa.table({"image_id": ["eyes/4", "eyes/5", "eyes/3"]}),
-        budget_digest="d1",
         findings=pa.table({"finding": pa.array([], pa.string()), "similarity": pa.array([], pa.float32())}),
         checks=["shared_patients"],
         notes=[],
@@ -66,7 +66,11 @@ def test_the_title_names_the_folder_or_the_run_that_the_stage_is_of(stage, out, 
 
 def test_digests_of_what_was_read_and_drawn_are_in_the_report(stage):
     digests = of_index(index_settings("runs/a"), stage).digests
-    assert digests == {"label budget": "d1", "settings": "9c1f", "manifest": "ab12"}
+    assert digests == {
+        "label budget": digest_of(["eyes/3", "eyes/4", "eyes/5"]),
+        "settings": "9c1f",
+        "manifest": "ab12",
+    }
 
 
 def test_no_password_of_a_source_is_in_the_report(stage):
@@ -97,3 +101,9 @@ def test_photographs_are_read_for_the_report_only_where_it_may_hold_them(stage, 
     )
     assert (found.num_images, found.num_written, found.side_px, found.enhance) == (2, 1, 64, "clahe")
     assert [bool(tile.photo) for tile in found.tiles or ()] == [True] * montage
+
+
+def test_what_an_index_left_out_is_said_and_nothing_else():
+    assert index_notes(num_dropped=0, num_unreadable=0, num_without_picture=None) == []
+    (note,) = index_notes(num_dropped=0, num_unreadable=3, num_without_picture=0)
+    assert note.startswith("3 files cannot be read")
