@@ -20,6 +20,7 @@ REASONS: Final[Mapping[str, str]] = {
     "missing": "There is no such file.",
     "not_a_file": "A folder stands where the file should be.",
     "permission": "The file may not be read.",
+    "unavailable": "The object store failed on this file though it answered.",
     "unreadable": "The file system or the decoder failed on it.",
     "empty": "The file has no bytes.",
     "not_an_image": "The content is not of a kind of picture that raydr reads.",

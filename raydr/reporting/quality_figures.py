@@ -13,6 +13,7 @@ from raydr.reporting.plot import Axis, Plot, nice_axis
 from raydr.reporting.wording import count
 
 _NUM_BINS: Final = 32
+_WIDE: Final = 6.0  # from lowest to highest, where a logarithmic axis shows more
 _TAIL: Final = 0.002  # of the photographs at either end, drawn in the outermost bar: a few would else squeeze the rest
 
 
@@ -84,15 +85,15 @@ def histogram(values: Floats, is_bad: NDArray[np.bool_], measure: Measure, *, ma
     """Photographs by a figure, those estimated ungradable on top in another colour, with a line at ``mark``."""
     low, high = np.quantile(values, (_TAIL, 1 - _TAIL)).tolist()
     across = _axis_across(low, high, measure)
-    edges = np.linspace(across.low, across.high, _NUM_BINS + 1)
+    edges = (np.geomspace if across.is_log else np.linspace)(across.low, across.high, _NUM_BINS + 1)
     inside = np.clip(values, across.low, across.high)
     good, bad = (np.histogram(inside[chosen], edges)[0] for chosen in (~is_bad, is_bad))
     up = nice_axis([0, max(1, int((good + bad).max()))], "Photographs", smallest_step=1)
     plot = Plot(across, up, f"Photographs by {measure.title.lower()}", width=310, height=215)
-    gap = 0.08 * (edges[1] - edges[0])
     for start, stop, num_good, num_bad in zip(edges, edges[1:], good.tolist(), bad.tolist(), strict=False):
         for base, top, kind in ((0, num_good, "gradable"), (num_good, num_good + num_bad, "ungradable")):
             if top > base:
+                gap = 0.08 * (stop - start)
                 sides = (float(start + gap), float(stop - gap))
                 plot.area([(x, base) for x in sides], [(x, top) for x in sides], f"bar {kind}")
     if mark is not None and across.low <= mark <= across.high:
@@ -105,7 +106,8 @@ def _axis_across(low: float, high: float, measure: Measure) -> Axis:
     if measure.is_share:
         axis = nice_axis([0, min(1.0, max(high, 0.05))], "Share")
         return Axis(axis.low, axis.high, measure.title, axis.ticks, write=lambda value: f"{100 * value:g} %")
-    return nice_axis([low, high], measure.title)
+    # Pictures of several cameras differ in size by more than a linear axis can show.
+    return nice_axis([low, high], measure.title, is_log=measure.name == DIAMETER and high >= _WIDE * low > 0)
 
 
 def _floats(column: Any) -> Floats:

@@ -16,7 +16,7 @@ from raydr.images.preprocess import Preprocess
 from raydr.reporting.index_report import IndexReport
 from raydr.reporting.montage import choose, make_tiles
 from raydr.reporting.prepare_report import PrepareReport
-from raydr.reporting.wording import count
+from raydr.reporting.wording import counted
 from raydr.splits import digest_of
 from raydr.tracking.store import without_credentials
 from raydr.workflows.job import Stage
@@ -73,11 +73,11 @@ def index_notes(*, num_dropped: int, num_unreadable: int, num_without_picture: i
         num_without_picture: Files with bytes but no picture that the audit could compare.
     """
     notes = [
-        (num_dropped, "labels have no image and were left out"),
-        (num_unreadable, "files cannot be read and were not compared; prepare quarantines them"),
-        (num_without_picture or 0, "files show no picture to compare; near-identical ones were not looked for"),
+        (num_dropped, "label", "without an image: left out"),
+        (num_unreadable, "file", "that cannot be read: not compared, and for prepare to quarantine"),
+        (num_without_picture or 0, "file", "without a picture to compare: near-identical ones were not looked for"),
     ]
-    return [f"{count(number)} {words}." for number, words in notes if number]
+    return [f"{counted(number, thing)} {what}." for number, thing, what in notes if number]
 
 
 def prepare_report(

@@ -12,6 +12,7 @@ from raydr.images.jpeg import UnreadableImageError, encode
 from raydr.images.preprocess import Preprocess
 from raydr.reporting.montage import choose, make_tiles
 from raydr.reporting.prepare_report import PrepareReport, montage_groups, render_prepare_report, write_prepare_report
+from raydr.reporting.quality_figures import DIAMETER, spreads
 
 HOSTILE = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>"
 QUARANTINE = pa.schema([(name, pa.string()) for name in ("image_id", "uri", "reason", "message")])
@@ -206,3 +207,15 @@ def test_a_hostile_name_stays_text_wherever_it_stands():
 def test_the_file_is_written_whole_where_it_was_asked_for(tmp_path):
     write_prepare_report(str(tmp_path / "run" / "report.html"), report(quality(3)))
     assert (tmp_path / "run" / "report.html").read_text(encoding="utf-8") == render_prepare_report(report(quality(3)))
+
+
+@pytest.mark.parametrize("radius", [[60, 62, 64], [60, 120, 1600]])
+def test_every_photograph_is_in_a_bar_of_the_histogram(radius):
+    rows = [quality(1, seed=number, disc_radius_px=float(size)).to_pylist()[0] for number, size in enumerate(radius)]
+    (spread,) = [
+        entry
+        for entry in spreads(pa.Table.from_pylist(rows, schema=QUALITY), side_px=64)
+        if entry.measure.name == DIAMETER
+    ]
+    assert (spread.lowest, spread.median, spread.highest) == tuple(2 * size for size in radius)
+    assert spread.figure.count('class="bar ') == len(radius)

@@ -106,4 +106,4 @@ def test_photographs_are_read_for_the_report_only_where_it_may_hold_them(stage, 
 def test_what_an_index_left_out_is_said_and_nothing_else():
     assert index_notes(num_dropped=0, num_unreadable=0, num_without_picture=None) == []
     (note,) = index_notes(num_dropped=0, num_unreadable=3, num_without_picture=0)
-    assert note.startswith("3 files cannot be read")
+    assert note.startswith("3 files that cannot be read")
