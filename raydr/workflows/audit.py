@@ -1,4 +1,4 @@
-"""What the leak audit found, in words: on the terminal and in the report."""
+"""What the leak audit found, in words."""
 
 import textwrap
 
@@ -22,12 +22,16 @@ def say_audit(audit: LeakAudit) -> None:
         say(textwrap.indent(terminal_table(audit.table(), TABLE_HEADER), "  "))
     else:
         say("  audit: nothing is shared between splits")
-    for note in audit_notes(audit):
+    for note in _not_compared(audit):
         say(f"  audit: {note}")
 
 
-def audit_notes(audit: LeakAudit) -> list[str]:
-    """What the audit could not compare, a sentence each."""
+def checks_made(audit: LeakAudit) -> list[str]:
+    """The checks that the audit made, by the name of their findings."""
+    return [name for name in CHECKS if name != "near_identical_images" or audit.num_without_picture is not None]
+
+
+def _not_compared(audit: LeakAudit) -> list[str]:
     notes = []
     if audit.num_unreadable:
         notes.append(f"{audit.num_unreadable} files cannot be read and were not compared")
@@ -36,8 +40,3 @@ def audit_notes(audit: LeakAudit) -> list[str]:
     elif audit.num_without_picture:
         notes.append(f"{audit.num_without_picture} files show no picture; they were compared byte by byte alone")
     return notes
-
-
-def checks_made(audit: LeakAudit) -> list[str]:
-    """The checks that the audit made, by the name of their findings."""
-    return [name for name in CHECKS if name != "near_identical_images" or audit.num_without_picture is not None]

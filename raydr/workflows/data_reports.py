@@ -11,6 +11,7 @@ from raydr.config.jobs import IndexSettings, Job, PrepareSettings
 from raydr.config.show import as_toml
 from raydr.config.sources import CsvSource, EyepacsSource, SourceSettings
 from raydr.data.manifest import summary
+from raydr.data.partition import PatientLeak
 from raydr.data.photographs import read_photograph
 from raydr.images.preprocess import Preprocess
 from raydr.reporting.index_report import IndexReport
@@ -64,20 +65,24 @@ def index_report(
     )
 
 
-def index_notes(*, num_dropped: int, num_unreadable: int, num_without_picture: int | None) -> list[str]:
-    """What an index leaves out, a sentence each; nothing where it is nothing.
+def index_notes(
+    *, num_dropped: int, num_unreadable: int, num_without_picture: int | None, leak: PatientLeak
+) -> list[str]:
+    """What an index leaves out or lets pass, a sentence each; nothing where it is nothing.
 
     Args:
         num_dropped: Labels without an image.
         num_unreadable: Files whose bytes could not be read.
         num_without_picture: Files with bytes but no picture that the audit could compare.
+        leak: What test shares with train by patient.
     """
     notes = [
         (num_dropped, "label", "without an image: left out"),
         (num_unreadable, "file", "that cannot be read: not compared, and for prepare to quarantine"),
         (num_without_picture or 0, "file", "without a picture to compare: near-identical ones were not looked for"),
     ]
-    return [f"{counted(number, thing)} {what}." for number, thing, what in notes if number]
+    shared = [f"{leak}."] if leak.num_patients else []
+    return shared + [f"{counted(number, thing)} {what}." for number, thing, what in notes if number]
 
 
 def prepare_report(

@@ -14,9 +14,9 @@ from raydr.data.manifest import grades_of, rows_of_images, summary
 from raydr.data.partition import SplitRule
 from raydr.grades import NUM_GRADES
 from raydr.reporting.index_report import write_index_report
-from raydr.workflows.audit import audit_notes, checks_made, say_audit, say_progress
+from raydr.workflows.audit import checks_made, say_audit, say_progress
 from raydr.workflows.console import say
-from raydr.workflows.data_reports import REPORT, index_report
+from raydr.workflows.data_reports import REPORT, index_notes, index_report
 from raydr.workflows.job import Outcome, Pipeline, Stage, perform
 from raydr.workflows.result import StageResult
 from raydr.workflows.sources import source_of
@@ -50,10 +50,14 @@ def index(settings: IndexSettings, *, pipeline: Pipeline | None = None) -> Stage
                 stage,
                 manifest=found.manifest,
                 budget=found.budget,
-                budget_digest=found.budget_digest,
                 findings=audit.findings,
                 checks=checks_made(audit),
-                notes=[*map(str, [found.leak] if found.leak.num_patients else []), *audit_notes(audit)],
+                notes=index_notes(
+                    num_dropped=found.num_dropped,
+                    num_unreadable=audit.num_unreadable,
+                    num_without_picture=audit.num_without_picture,
+                    leak=found.leak,
+                ),
             ),
         )
         check_audit(audit, settings.waive, table_uri=audited)

@@ -5,6 +5,7 @@ import pytest
 
 from raydr.config.jobs import IndexSettings, PrepareSettings
 from raydr.data.manifest import SCHEMA
+from raydr.data.partition import PatientLeak
 from raydr.images.jpeg import encode
 from raydr.images.phantom import draw_phantom
 from raydr.images.preprocess import Preprocess
@@ -103,7 +104,16 @@ def test_photographs_are_read_for_the_report_only_where_it_may_hold_them(stage, 
     assert [bool(tile.photo) for tile in found.tiles or ()] == [True] * montage
 
 
+NO_LEAK = PatientLeak(0, 10, 0, 5, 0)
+
+
+def test_patients_in_train_and_test_are_said():
+    leak = PatientLeak(2, 10, 3, 5, 1)
+    (note,) = index_notes(num_dropped=0, num_unreadable=0, num_without_picture=0, leak=leak)
+    assert "2 patients are in train and in test: 3 of 10 test images, 1 of 5 referable ones" in note
+
+
 def test_what_an_index_left_out_is_said_and_nothing_else():
-    assert index_notes(num_dropped=0, num_unreadable=0, num_without_picture=None) == []
-    (note,) = index_notes(num_dropped=0, num_unreadable=3, num_without_picture=0)
+    assert index_notes(num_dropped=0, num_unreadable=0, num_without_picture=None, leak=NO_LEAK) == []
+    (note,) = index_notes(num_dropped=0, num_unreadable=3, num_without_picture=0, leak=NO_LEAK)
     assert note.startswith("3 files that cannot be read")

@@ -29,6 +29,7 @@ def settings(phantoms: Path, out: Path, **changed: object) -> IndexSettings:
     sources = {
         name: {
             "layout": "eyepacs",
+            "allow_partial": True,
             "role": role,
             "images": str(phantoms / name / "images"),
             "labels": str(phantoms / name / "trainLabels.csv"),
