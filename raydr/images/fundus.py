@@ -73,20 +73,36 @@ def find_retinal_disc(image: NDArray[np.uint8]) -> RetinalDisc:
 def sight_retina(image: NDArray[np.uint8]) -> Sighting:
     """The disc that ``find_retinal_disc`` finds in [height, width, 3], with the small copy in which it was found."""
     height, width = image.shape[:2]
-    scale = min(1.0, _WORKING_SIDE_PX / max(height, width))
-    # Integer size, hence a scale an axis: the two differ by less than a pixel.
-    small_width, small_height = max(1, round(width * scale)), max(1, round(height * scale))
-    small = resize(image, width=small_width, height=small_height)
+    small, (scale_x, scale_y) = _working_copy(image)
+    small_height, small_width = small.shape[:2]
     found = _find_region(_brightness(small))
     if found is None:
         return Sighting(_whole_picture(height, width), small, None, None)
     circle, hull = found
     center_x, center_y, radius = circle
     covered = float(_circle_mask((small_height, small_width), circle).mean())
-    disc = RetinalDisc(
-        center_x * width / small_width, center_y * height / small_height, radius * width / small_width, covered
-    )
+    disc = RetinalDisc(center_x * scale_x, center_y * scale_y, radius * max(scale_x, scale_y), covered)
     return Sighting(disc, small, circle, _hull_mask(hull, (small_height, small_width)))
+
+
+def _working_copy(image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], tuple[float, float]]:
+    """The picture at most 384 pixels wide and high, and the picture's pixels for one of the copy's, across and down."""
+    factor = 1
+    while max(image.shape) >= 2 * _WORKING_SIDE_PX and min(image.shape[:2]) > 1:
+        # Halving even sides is ten times as fast as any other reduction; a last odd row or column is let go.
+        height, width = image.shape[0] // 2, image.shape[1] // 2
+        even = image[: 2 * height, : 2 * width]
+        image = np.asarray(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+        factor *= 2
+    height, width = image.shape[:2]
+    scale = min(1.0, _WORKING_SIDE_PX / max(height, width))
+    # Integer size, hence a scale an axis: the two differ by less than a pixel.
+    small_width, small_height = max(1, round(width * scale)), max(1, round(height * scale))
+    small = image
+    if scale < 1:
+        way = cv2.INTER_LINEAR if scale > 0.5 else cv2.INTER_AREA
+        small = np.asarray(cv2.resize(image, (small_width, small_height), interpolation=way), dtype=np.uint8)
+    return small, (factor * width / small_width, factor * height / small_height)
 
 
 def find_retina(image: NDArray[np.uint8]) -> NDArray[np.bool_]:

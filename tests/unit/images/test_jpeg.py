@@ -283,6 +283,14 @@ def test_encode_then_decode_keeps_small_red_dots_red():
     assert np.abs(found[20:22, 20:22] - (130, 20, 15)).max() < 30
 
 
+@pytest.mark.parametrize("quality", [60, 92, 100])
+def test_encode_writes_the_bytes_that_pillow_would(quality):
+    smooth = np.tile(np.arange(0, 250, 2, dtype=np.uint8)[:, None], (80, 1, 3))
+    assert encode(smooth, quality=quality) == saved(
+        Image.fromarray(smooth), "JPEG", quality=quality, subsampling="4:4:4"
+    )
+
+
 @pytest.mark.filterwarnings("ignore:::PIL")
 @pytest.mark.parametrize(
     ("kind", "options"),
