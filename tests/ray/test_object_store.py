@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pytest
 
-from raydr import storage
+from raydr import cli, storage
 from raydr.data.ingest import prepare_shards
 from raydr.data.streams import collect_pool, stream_originals, stream_shards
 from raydr.images.preprocess import Preprocess
@@ -72,32 +72,36 @@ def test_files_and_folders_are_deleted_and_absent_ones_are_no_error(object_store
 def test_ten_thousand_keys_are_listed_whole_sorted_and_in_seconds(object_store):
     folder = f"{object_store.uri}/many"
     names = [f"{number // 1000}/{number:05d}.jpeg" for number in range(NUM_KEYS)]
+
+    def content_of(name: str) -> bytes:
+        return name.encode() if name.endswith("7.jpeg") else b""  # the server is slow to keep bytes
+
     with ThreadPoolExecutor(16) as writers:
-        list(writers.map(lambda name: storage.write_bytes(f"{folder}/{name}", name.encode()), names))
+        list(writers.map(lambda name: storage.write_bytes(f"{folder}/{name}", content_of(name)), names))
     started = time.perf_counter()
     found = storage.list_files(folder)
     seconds = time.perf_counter() - started
-    assert [(uri, size) for uri, size, _ in found] == [(f"{folder}/{name}", len(name)) for name in names]
+    assert [(uri, size) for uri, size, _ in found] == [(f"{folder}/{name}", len(content_of(name))) for name in names]
     assert all(changed is not None for _, _, changed in found)
     assert seconds < 10
     assert storage.list_files(folder, recursive=False) == []
     assert len(storage.list_files(f"{folder}/3")) == 1000
 
 
-@pytest.mark.parametrize("size", [1000, 11 * 2**20])
-def test_a_write_that_fails_leaves_the_old_object(object_store, monkeypatch, size):
-    """The server goes away before, and for the larger one in the midst of, the upload."""
-    uri = f"{object_store.uri}/whole/{size}"
-    storage.write_bytes(uri, b"old")
+def test_a_write_that_fails_leaves_the_old_object(object_store, monkeypatch):
+    sizes = {f"{object_store.uri}/whole/{size}": size for size in (1000, 11 * 2**20)}
+    for uri in sizes:
+        storage.write_bytes(uri, b"old")
     monkeypatch.setattr(patience, "PATIENCE_S", 0.0)
     object_store.kill()
     try:
-        with pytest.raises(storage.UnavailableError, match=r"does not answer .*curlCode"):
-            storage.write_bytes(uri, b"n" * size)
+        for uri, size in sizes.items():
+            with pytest.raises(storage.UnavailableError, match=r"does not answer .*curlCode"):
+                storage.write_bytes(uri, b"n" * size)
     finally:
         object_store.start()
         object_store.wait()
-    assert storage.read_bytes(uri) == b"old"
+    assert [storage.read_bytes(uri) for uri in sizes] == [b"old"] * 2
 
 
 def test_a_server_that_is_killed_and_comes_back_costs_no_read_and_no_write(object_store):
@@ -161,6 +165,71 @@ def test_who_may_only_read_reads_and_is_told_that_writing_is_refused(object_stor
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     with pytest.raises(storage.DeniedError, match="check credentials"):
         storage.list_files(object_store.uri)
+
+
+INDEX = """
+job = "index"
+out = "{out}"
+[sources.clinic]
+layout = "eyepacs"
+images = "{images}"
+labels = "{labels}"
+[tracking]
+enabled = false
+"""
+
+
+def _index(tmp_path, capsys, **uris):
+    """Exit status and stderr of `raydr index`."""
+    (tmp_path / "index.toml").write_text(INDEX.format(**uris))
+    status = cli.main(["index", "--config", str(tmp_path / "index.toml")])
+    return status, capsys.readouterr().err
+
+
+@pytest.fixture
+def clinic(object_store):
+    """URIs of a small dataset and of a place for results."""
+    folder = f"{object_store.uri}/clinic"
+    storage.write_bytes(f"{folder}/images/1_left.jpeg", b"1")
+    storage.write_bytes(f"{folder}/labels.csv", b"image,level\n1_left,0\n")
+    return {"out": f"{folder}/out", "images": f"{folder}/images", "labels": f"{folder}/labels.csv"}
+
+
+@pytest.mark.parametrize(
+    ("key", "uri", "said"),
+    [
+        ("images", "s3://no-such-bucket/images", "does not exist; there is no such bucket"),
+        ("labels", "s3://retina/clinic/none.csv", "does not exist"),
+        ("out", "s3://no-such-bucket/out", "no such bucket"),
+    ],
+)
+def test_what_is_not_there_is_one_line_with_the_uri_and_status_2(tmp_path, capsys, clinic, key, uri, said):
+    status, error = _index(tmp_path, capsys, **{**clinic, key: uri})
+    assert status == 2
+    assert error.startswith("raydr: ")
+    assert error.count("\n") == 1
+    assert uri in error
+    assert said in error
+
+
+def test_wrong_credentials_are_one_line_with_the_uri_and_status_2(tmp_path, capsys, clinic, monkeypatch):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    status, error = _index(tmp_path, capsys, **clinic)
+    assert status == 2
+    assert error.startswith(f"raydr: {clinic['labels']}: ")
+    assert error.count("\n") == 1
+    assert "refuses access" in error
+    assert "wrong" not in error
+
+
+def test_an_endpoint_where_nobody_is_becomes_one_line_after_the_wait(tmp_path, capsys, clinic, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setattr(patience, "PATIENCE_S", 1.0)
+    status, error = _index(tmp_path, capsys, **clinic)
+    assert status == 2
+    assert f"raydr: {clinic['labels']}: " in error
+    assert "does not answer" in error
+    assert "Traceback" not in error
 
 
 CANVAS = Preprocess(side_px=48)
