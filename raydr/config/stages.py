@@ -63,9 +63,12 @@ class PrepareStage(Section):
 
     side_px: Side = 512
     images_per_shard: PositiveInt = 2048
+    """Also how many photographs a run that is cut off may have to read again."""
     jpeg_quality: Annotated[int, Field(ge=50, le=100)] = 92
     max_bad_fraction: Fraction = 0.05
-    """More unreadable photographs than this share fail the job."""
+    """More unreadable photographs than this share fail the job; the shards of the others stay."""
+    verify: bool = False
+    """Compare the digest of every shard that is there with its record's, and make the wrong ones again."""
     montage: bool = True
     """Some thirty photographs in the report; false keeps pictures of patients out of it."""
 

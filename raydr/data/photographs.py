@@ -1,17 +1,17 @@
 """Photographs by URI: read and decoded one by one, so that a bad file costs no other."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Final, TypeVar
 
 import cv2
-import numpy as np
-from numpy.typing import NDArray
 
 from raydr import storage
 from raydr.images.jpeg import UnreadableImageError
 
+_Made = TypeVar("_Made")
 _NUM_READERS: Final = 8  # files read at once: an object store answers each in tens of milliseconds
 _ATTEMPTS: Final = 3  # at a file of a disk; what comes out of `storage` for an object store was tried for minutes
 _PAUSE_S: Final = 0.2
@@ -55,19 +55,22 @@ def _reason(error: OSError | ValueError, uri: str) -> tuple[str, str]:
     return "unreadable", storage.cause_of(error)
 
 
-def decoded(
-    uris: Sequence[str], decode: Callable[[bytes], NDArray[np.uint8]]
-) -> Iterator[NDArray[np.uint8] | UnreadableImageError]:
+def decoded(uris: Sequence[str], decode: Callable[[bytes], _Made]) -> Iterator[_Made | UnreadableImageError]:
     """What ``decode`` makes of each file, in order, or why it cannot be had; single-threaded but for the reading.
+
+    The next files are read while one is decoded.
 
     Raises:
         UnavailableError: The object store as a whole does not answer.
     """
     cv2.setNumThreads(1)  # the tasks beside this one use the other CPUs
     with ThreadPoolExecutor(_NUM_READERS) as readers:
-        for start in range(0, len(uris), _NUM_READERS):
-            for content in readers.map(_read, uris[start : start + _NUM_READERS]):
-                yield content if isinstance(content, UnreadableImageError) else _decode(content, decode)
+        ahead = deque(readers.submit(_read, uri) for uri in uris[:_NUM_READERS])
+        for number in range(len(uris)):
+            content = ahead.popleft().result()
+            if number + _NUM_READERS < len(uris):
+                ahead.append(readers.submit(_read, uris[number + _NUM_READERS]))
+            yield content if isinstance(content, UnreadableImageError) else _decode(content, decode)
 
 
 def _read(uri: str) -> bytes | UnreadableImageError:
@@ -77,7 +80,7 @@ def _read(uri: str) -> bytes | UnreadableImageError:
         return error
 
 
-def _decode(content: bytes, decode: Callable[[bytes], NDArray[np.uint8]]) -> NDArray[np.uint8] | UnreadableImageError:
+def _decode(content: bytes, decode: Callable[[bytes], _Made]) -> _Made | UnreadableImageError:
     try:
         return decode(content)
     except UnreadableImageError as error:

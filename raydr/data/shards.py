@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,14 +13,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from raydr import storage
-from raydr.data.ingest import PART, PREPROCESS, QUARANTINE
+from raydr.data.parts import MANIFEST, NUM_READERS, newest_rows, read_columns, read_part
 from raydr.errors import InputError
 from raydr.images.preprocess import Preprocess
-
-_NUM_READERS: Final = 8
-_PLACES: Final = pa.schema(
-    [("image_id", pa.string()), ("part", pa.int64()), ("group", pa.int64()), ("place", pa.int64())]
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +30,12 @@ class FoundImages:
 
 def shard_side(shards: str) -> int:
     """The side in pixels of the shards' pictures; InputError where ``shards`` is no folder of `prepare`."""
-    return int(_read_description(shards)["side_px"])
+    return int(_read_manifest(shards)["preprocess"]["side_px"])
 
 
 def check_shards(shards: str, preprocess: Preprocess) -> None:
     """Raise InputError, naming the key, unless the shards' pictures are what ``preprocess`` makes of photographs."""
-    made, uri = _read_description(shards), storage.join(shards, PREPROCESS)
+    made, uri = _read_manifest(shards)["preprocess"], storage.join(shards, MANIFEST)
     for key in ("crop", "enhance"):
         if made[key] != getattr(preprocess, key):
             raise InputError(f"{uri}: {key}: the shards have {made[key]!r}, wanted is {getattr(preprocess, key)!r}")
@@ -52,27 +47,30 @@ def check_shards(shards: str, preprocess: Preprocess) -> None:
 
 
 def find_images(shards: str, image_ids: pa.Array) -> FoundImages:
-    """Where the images ``image_ids`` (unique) lie, in the shards' order."""
-    parts = [uri for uri, _, _ in storage.list_files(shards, recursive=False) if PART.fullmatch(uri.rpartition("/")[2])]
-    with ThreadPoolExecutor(_NUM_READERS) as readers:
-        tables = list(readers.map(_read_ids, range(len(parts)), parts))
-    stored = pa.concat_tables(tables) if tables else _PLACES.empty_table()
-    wanted = pc.index_in(stored["image_id"], value_set=image_ids)
-    stored = stored.append_column("wanted", wanted.cast(pa.int64())).filter(pc.is_valid(wanted))
-    keys = np.stack([stored["part"].to_numpy(), stored["group"].to_numpy()], axis=1)
-    starts = np.flatnonzero(np.any(np.diff(keys, axis=0, prepend=-1) != 0, axis=1)).astype(np.int32)
-    offsets = pa.array(np.append(starts, stored.num_rows).astype(np.int32), pa.int32())
+    """Where the images ``image_ids`` (unique) lie, in the shards' order; in more than one part, the newest counts.
+
+    Raises:
+        InputError: No folder of `prepare`, or a part is missing or has another size than the manifest says.
+    """
+    parts = _parts(shards)
+    stored = read_columns(shards, parts, ["image_id", "reason"])
+    newest = newest_rows(stored["image_id"], image_ids)
+    is_picture = (newest >= 0) & pc.is_null(stored["reason"]).to_numpy(zero_copy_only=False)[newest]
+    wanted = np.flatnonzero(is_picture)
+    order = np.argsort(newest[wanted])
+    wanted = wanted[order]
+    part, group, place = (stored[name].to_numpy()[newest[wanted]] for name in ("part", "group", "place"))
+    starts = np.flatnonzero(np.any(np.diff(np.stack([part, group], axis=1), axis=0, prepend=-1) != 0, axis=1))
+    offsets = pa.array(np.append(starts, len(wanted)).astype(np.int32), pa.int32())
     groups = pa.table(
         {
-            "part": pa.array([parts[part] for part in keys[starts, 0]], pa.string()),
-            "group": pa.array(keys[starts, 1], pa.int64()),
-            "places": pa.ListArray.from_arrays(offsets, _flat(stored["place"])),
-            "wanted": pa.ListArray.from_arrays(offsets, _flat(stored["wanted"])),
+            "part": pa.array([storage.join(shards, parts[number]) for number in part[starts]], pa.string()),
+            "group": pa.array(group[starts], pa.int64()),
+            "places": pa.ListArray.from_arrays(offsets, pa.array(place, pa.int64())),
+            "wanted": pa.ListArray.from_arrays(offsets, pa.array(wanted, pa.int64())),
         }
     )
-    is_missing = np.ones(len(image_ids), dtype=bool)
-    is_missing[stored["wanted"].to_numpy()] = False
-    return FoundImages(groups, np.flatnonzero(is_missing))
+    return FoundImages(groups, np.flatnonzero(~is_picture))
 
 
 def read_jpegs(places: pa.Table) -> Iterator[bytes]:
@@ -81,7 +79,7 @@ def read_jpegs(places: pa.Table) -> Iterator[bytes]:
     keys = list(zip(places["part"].to_pylist(), places["group"].to_pylist(), strict=True))
     for part, group in keys:
         wanted.setdefault(part, set()).add(group)
-    with ThreadPoolExecutor(_NUM_READERS) as readers:
+    with ThreadPoolExecutor(NUM_READERS) as readers:
         columns = dict(
             pair for found in readers.map(_read_groups, *zip(*wanted.items(), strict=True)) for pair in found
         )
@@ -89,58 +87,45 @@ def read_jpegs(places: pa.Table) -> Iterator[bytes]:
 
 
 def quarantined(shards: str) -> dict[str, str]:
-    """Why each image in the quarantine beside ``shards`` was not prepared, as `reason: message`."""
-    try:
-        table = storage.read_table(storage.join(shards.rstrip("/").rpartition("/")[0], QUARANTINE))
-    except FileNotFoundError:
-        return {}
-    return {row["image_id"]: f"{row['reason']}: {row['message']}" for row in table.to_pylist()}
+    """Why each photograph that could not be used is no picture in the shards, as `reason: message`."""
+    stored = read_columns(shards, _parts(shards), ["image_id", "reason", "message"])
+    rows = stored.take(newest_rows(stored["image_id"], pc.unique(stored["image_id"])))
+    bad = rows.filter(pc.is_valid(rows["reason"]))
+    return {row["image_id"]: f"{row['reason']}: {row['message']}" for row in bad.to_pylist()}
 
 
-def _flat(column: pa.ChunkedArray) -> pa.Array:
-    return pa.array(column.to_numpy(), pa.int64())
+def _parts(shards: str) -> list[str]:
+    """The names of the parts, each there and of the size that the manifest says."""
+    uri = storage.join(shards, MANIFEST)
+    prefix = storage.absolute(shards).rstrip("/") + "/"
+    listed = _read_manifest(shards)["parts"]
+    sizes = {found.removeprefix(prefix): size for found, size, _ in storage.list_files(shards, recursive=False)}
+    for part in listed:
+        name, size = part["name"], sizes.get(part["name"])
+        if size != part["bytes"]:
+            what = "is missing" if size is None else f"has {size} bytes, not {part['bytes']}"
+            raise InputError(f"{uri}: parts: {name} {what}; run `prepare` again to mend the shards")
+    return [part["name"] for part in listed]
 
 
 def _read_groups(part: str, groups: set[int]) -> list[tuple[tuple[str, int], pa.ChunkedArray]]:
-    def read(opened: pa.NativeFile) -> list[tuple[tuple[str, int], pa.ChunkedArray]]:
-        file = pq.ParquetFile(opened)
+    def read(file: pq.ParquetFile) -> list[tuple[tuple[str, int], pa.ChunkedArray]]:
         return [((part, group), file.read_row_group(group, columns=["jpeg"])["jpeg"]) for group in sorted(groups)]
 
-    return storage.read_with(part, read)
+    return read_part(part, read)
 
 
-def _read_ids(number: int, part: str) -> pa.Table:
-    lengths, image_ids = storage.read_with(part, _read_names)
-    places = [np.arange(length) for length in lengths]
-    return pa.table(
-        [
-            image_ids,
-            pa.array(np.full(sum(lengths), number), pa.int64()),
-            pa.array(np.repeat(np.arange(len(lengths)), lengths), pa.int64()),
-            pa.array(np.concatenate([*places, np.empty(0, dtype=np.int64)]).astype(np.int64), pa.int64()),
-        ],
-        schema=_PLACES,
-    )
-
-
-def _read_names(file: pa.NativeFile) -> tuple[list[int], pa.ChunkedArray]:
-    """Rows of each row group, and the image ids of all."""
-    with pq.ParquetFile(file) as part:
-        lengths = [part.metadata.row_group(group).num_rows for group in range(part.num_row_groups)]
-        return lengths, part.read(columns=["image_id"])["image_id"]
-
-
-def _read_description(shards: str) -> dict[str, Any]:
-    uri = storage.join(shards, PREPROCESS)
+def _read_manifest(shards: str) -> dict[str, Any]:
+    uri = storage.join(shards, MANIFEST)
     try:
         content = json.loads(storage.read_bytes(uri))
     except OSError as error:
         raise InputError(
-            f"{shards}: shards: is no folder of `prepare` ({PREPROCESS}: {error.strerror or error})"
+            f"{shards}: shards: is no finished folder of `prepare` ({MANIFEST}: {error.strerror or error})"
         ) from None
     except ValueError as error:
         raise InputError(f"{uri}: not valid JSON: {error}") from None
-    for key in ("crop", "enhance", "side_px"):
+    for key in ("preprocess", "parts"):
         if not isinstance(content, dict) or key not in content:
             raise InputError(f"{uri}: {key}: is missing; `prepare` writes it")
     made: dict[str, Any] = content

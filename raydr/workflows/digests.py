@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from raydr import storage
+from raydr.data.parts import MANIFEST
 from raydr.engine.package import DESCRIPTION
 from raydr.errors import InputError
 
@@ -20,7 +21,7 @@ def digest_of_settings(settings: Any) -> str:
 
 
 def digest_of_input(name: str, uri: str) -> str:
-    """SHA-256 of a file's content, a model folder's description (which holds its weights' digest), or a folder's list.
+    """SHA-256 of a file, of what describes a model or shards (and holds their files' digests), or of a folder's list.
 
     Raises:
         InputError: There is nothing at ``uri``, or it cannot be read.
@@ -37,9 +38,9 @@ def _digest(name: str, uri: str) -> str:
         raise InputError(f"{uri}: {name}: does not exist{more}")
     if not storage.is_folder(uri):
         return storage.digest_file(uri)
-    description = storage.join(uri, DESCRIPTION)
-    if storage.exists(description):
-        return storage.digest_file(description)
+    for description in (storage.join(uri, DESCRIPTION), storage.join(uri, MANIFEST)):
+        if storage.exists(description):
+            return storage.digest_file(description)
     prefix = storage.absolute(uri).rstrip("/") + "/"
     lines = [f"{found.removeprefix(prefix)} {size}" for found, size, _ in storage.list_files(uri)]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

@@ -2,17 +2,18 @@
 
 from raydr.build import build_shard_preprocess
 from raydr.config.jobs import PrepareSettings
-from raydr.data.ingest import prepare_shards
+from raydr.data.ingest import QUALITY_TABLE, QUARANTINE, SHARDS, prepare_shards
 from raydr.data.manifest import read_manifest
 from raydr.errors import RunError
 from raydr.workflows.cluster import connected
 from raydr.workflows.console import say
 from raydr.workflows.job import Outcome, Pipeline, Stage, perform
+from raydr.workflows.progress import ProgressLine
 from raydr.workflows.result import StageResult
 
 
 def prepare(settings: PrepareSettings, *, pipeline: Pipeline | None = None) -> StageResult:
-    """The result of preparation; its artifacts are `shards` and `quarantine`."""
+    """The result of preparation; its artifacts are `shards`, `quarantine` and `quality`."""
 
     def body(stage: Stage) -> Outcome:
         manifest = read_manifest(settings.manifest)
@@ -24,21 +25,30 @@ def prepare(settings: PrepareSettings, *, pipeline: Pipeline | None = None) -> S
                 images_per_shard=settings.images_per_shard,
                 jpeg_quality=settings.jpeg_quality,
                 decode_cpus=settings.cluster.decode_cpus,
+                verify=settings.verify,
+                on_progress=ProgressLine("photographs"),
             )
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(counts.quarantined.items()))
-        say(f"  {counts.num_written} of {counts.num_images} photographs prepared; quarantine: {reasons or 'empty'}")
+        say(
+            f"  {counts.num_written} of {counts.num_images} photographs prepared ({counts.num_new} of them now) in "
+            f"{counts.num_shards} shards of {counts.num_bytes / 2**20:.1f} MiB; quarantine: {reasons or 'empty'}"
+        )
         bad = counts.num_images - counts.num_written
         if bad > settings.max_bad_fraction * counts.num_images:
             raise RunError(
                 f"prepare: {bad} of {counts.num_images} photographs cannot be read ({reasons}), more than "
-                f"max_bad_fraction = {settings.max_bad_fraction:g}; see {stage.path('quarantine.parquet')}"
+                f"max_bad_fraction = {settings.max_bad_fraction:g}; see {stage.path(QUARANTINE)}; the rest is prepared"
             )
         metrics = {
             "num_images": counts.num_images,
             "num_written": counts.num_written,
             "quarantined": dict(counts.quarantined),
+            "num_new": counts.num_new,
+            "num_shards": counts.num_shards,
+            "bytes": counts.num_bytes,
         }
-        artifacts = {"shards": stage.path("shards"), "quarantine": stage.path("quarantine.parquet")}
+        names = {"shards": SHARDS, "quarantine": QUARANTINE, "quality": QUALITY_TABLE}
+        artifacts = {key: stage.path(name) for key, name in names.items()}
         return Outcome(metrics, artifacts, {"num_images": counts.num_images, "num_quarantined": bad})
 
     return perform(settings, "prepare", inputs={"manifest": settings.manifest}, pipeline=pipeline, body=body)

@@ -1,14 +1,18 @@
-"""`prepare_shards` loses no photograph: each is in a shard or, with the reason, in quarantine."""
+"""`prepare_shards` loses no photograph and does nothing twice: each is in a shard or, with its reason, quarantined."""
 
 import json
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from raydr.data import part_tasks
 from raydr.data.ingest import prepare_shards
-from raydr.errors import InputError
+from raydr.data.parts import MANIFEST
+from raydr.data.prepared import QUALITY, prepare_chunk
+from raydr.errors import InputError, RunError
 from raydr.images.jpeg import encode
 from raydr.images.preprocess import Preprocess
 
@@ -20,15 +24,25 @@ def _rows(uris):
     return pa.table({"image_id": [f"set/{Path(uri).stem}" for uri in uris], "uri": uris})
 
 
-def _prepare(rows, out, *, images_per_shard=5):
+def _prepare(rows, out, *, images_per_shard=5, preprocess=CANVAS, **options):
     return prepare_shards(
         rows,
         out=str(out),
-        preprocess=CANVAS,
+        preprocess=preprocess,
         images_per_shard=images_per_shard,
         jpeg_quality=90,
         decode_cpus=1.0,
+        **options,
     )
+
+
+def _parts(out):
+    """The committed parts and when each was written."""
+    return {path: path.stat().st_mtime_ns for path in sorted((out / "shards").glob("part-*.parquet"))}
+
+
+def _stored(out):
+    return [row for part in _parts(out) for row in pq.read_table(part).to_pylist()]
 
 
 def test_broken_files_are_quarantined_with_their_reason_and_cost_no_other(
@@ -38,42 +52,130 @@ def test_broken_files_are_quarantined_with_their_reason_and_cost_no_other(
     uris = good.copy()
     for number, uri in enumerate(broken.values()):
         uris.insert(3 * number, uri)
-    counts = _prepare(_rows(uris), tmp_path / "out")
+    seen = []
+    counts = _prepare(_rows(uris), tmp_path / "out", on_progress=seen.append)
 
-    assert (counts.num_images, counts.num_written) == (17, 12)
+    assert (counts.num_images, counts.num_written, counts.num_new, counts.num_shards) == (17, 12, 12, 4)
     assert counts.quarantined == dict.fromkeys(sorted(broken), 1)
+    assert (seen[-1].num_done, seen[-1].num_images, seen[-1].num_bad) == (17, 17, 5)
     quarantine = pq.read_table(tmp_path / "out" / "quarantine.parquet").to_pylist()
     assert {row["reason"]: row["uri"] for row in quarantine} == broken
     assert all(row["image_id"] == f"set/{row['reason']}" and row["message"] for row in quarantine)
 
-    parts = sorted((tmp_path / "out" / "shards").glob("*.parquet"))
-    assert [part.name for part in parts] == [f"part-{number:05d}.parquet" for number in range(4)]
-    stored = [row for part in parts for row in pq.read_table(part).to_pylist()]
-    assert [row["image_id"] for row in stored] == [f"set/{Path(uri).stem}" for uri in good]
-    for row, uri in zip(stored, good, strict=True):
-        assert row["jpeg"] == encode(CANVAS.canvas(Path(uri).read_bytes()), quality=90)
-    # A shard is five rows of the manifest less its broken ones.
-    is_good = [uri in good for uri in uris]
-    assert [pq.read_metadata(part).num_rows for part in parts] == [
-        sum(is_good[start : start + 5]) for start in range(0, 17, 5)
-    ]
+    # Every shard is five rows of the manifest, in its order.
+    parts = _parts(tmp_path / "out")
+    assert [path.name[:10] for path in parts] == [f"part-{number:05d}" for number in range(4)]
+    assert [pq.read_metadata(path).num_rows for path in parts] == [5, 5, 5, 2]
+    stored = _stored(tmp_path / "out")
+    assert [row["uri"] for row in stored] == uris
+    for row in stored:
+        is_good = row["uri"] in good
+        assert row["jpeg"] == (encode(CANVAS.canvas(Path(row["uri"]).read_bytes()), quality=90) if is_good else None)
+        assert (row["reason"] is None) == is_good
+
+    quality = pq.read_table(tmp_path / "out" / "quality.parquet")
+    assert quality.schema.names == QUALITY.names
+    assert quality["uri"].to_pylist() == good
+    assert set(quality["width_px"].to_pylist()) == {160}
+    assert counts.num_bytes == sum(path.stat().st_size for path in parts)
+    manifest = json.loads((tmp_path / "out" / "shards" / MANIFEST).read_text())
+    assert [part["name"] for part in manifest["parts"]] == [path.name for path in parts]
 
 
-def test_prepare_again_replaces_its_own_shards_and_leaves_nothing_beside_them(ray_cluster, tmp_path, write_photographs):
-    uris, out = write_photographs(tmp_path / "photographs", 4), tmp_path / "out"
-    _prepare(_rows(uris), out, images_per_shard=1)
-    _prepare(_rows(uris[:3]), out, images_per_shard=2)
+def test_the_same_rows_give_the_same_bytes_however_they_are_dealt_to_tasks(
+    ray_cluster, tmp_path, write_photographs, monkeypatch
+):
+    rows = _rows(write_photographs(tmp_path / "photographs", 11))
+    _prepare(rows, tmp_path / "one")
+    monkeypatch.setattr(part_tasks, "_LARGEST_CHUNK", 1)
+    _prepare(rows, tmp_path / "other")
+    one, other = (sorted((tmp_path / name / "shards").iterdir()) for name in ("one", "other"))
+    assert [path.name for path in one] == [path.name for path in other]
+    assert [path.read_bytes() for path in one] == [path.read_bytes() for path in other]
 
-    assert sorted(path.name for path in out.iterdir()) == ["quarantine.parquet", "shards"]
-    names = ["part-00000.parquet", "part-00001.parquet", "preprocess.json"]
-    assert sorted(path.name for path in (out / "shards").iterdir()) == names
-    assert json.loads((out / "shards" / "preprocess.json").read_text()) == {
-        "side_px": 48,
-        "crop": True,
-        "enhance": "none",
-        "max_megapixels": 200.0,
-    }
-    assert pq.read_table(out / "quarantine.parquet").num_rows == 0
+
+def test_new_images_add_shards_and_no_other_is_written_again(ray_cluster, tmp_path, write_photographs):
+    uris, out = write_photographs(tmp_path / "photographs", 9), tmp_path / "out"
+    _prepare(_rows(uris[2:8]), out)
+    before = _parts(out)
+    counts = _prepare(_rows(uris[::-1][:-1]), out)  # two more, another order
+
+    assert (counts.num_images, counts.num_written, counts.num_new, counts.num_shards) == (8, 8, 2, 3)
+    assert {path: written for path, written in _parts(out).items() if path in before} == before
+    assert [row["uri"] for row in _stored(out)] == [*uris[2:8], uris[8], uris[1]]
+    assert pq.read_table(out / "quality.parquet")["uri"].to_pylist() == uris[::-1][:-1]
+
+    # Images that left the manifest stay in the shards but count no more.
+    counts = _prepare(_rows(uris[:3]), out)
+    assert (counts.num_images, counts.num_written, counts.num_new, counts.num_shards) == (3, 3, 1, 4)
+    assert pq.read_table(out / "quality.parquet")["uri"].to_pylist() == uris[:3]
+
+
+def test_a_mended_file_leaves_the_quarantine_and_one_still_broken_makes_no_shard(
+    ray_cluster, tmp_path, write_photographs, write_broken
+):
+    good, broken = write_photographs(tmp_path / "good", 3), write_broken(tmp_path / "broken")
+    uris, out = [*good, broken["truncated"], broken["empty"]], tmp_path / "out"
+    _prepare(_rows(uris), out, images_per_shard=9)
+    before = _parts(out)
+    counts = _prepare(_rows(uris), out, images_per_shard=9)
+    assert (counts.num_new, counts.quarantined) == (0, {"empty": 1, "truncated": 1})
+    assert _parts(out) == before
+
+    Path(broken["truncated"]).write_bytes(Path(good[0]).read_bytes())
+    counts = _prepare(_rows(uris), out, images_per_shard=9)
+    assert (counts.num_images, counts.num_written, counts.num_new, counts.num_shards) == (5, 4, 1, 2)
+    assert counts.quarantined == {"empty": 1}
+    assert pq.read_table(out / "quarantine.parquet")["uri"].to_pylist() == [broken["empty"]]
+    assert [row["uri"] for row in _stored(out)[5:]] == [broken["truncated"]]
+
+
+def test_other_settings_start_over_and_the_old_shards_stay_until_the_new_are_complete(
+    ray_cluster, tmp_path, write_photographs, monkeypatch
+):
+    rows, out = _rows(write_photographs(tmp_path / "photographs", 4)), tmp_path / "out"
+    _prepare(rows, out)
+    old = _parts(out)
+    manifest = (out / "shards" / MANIFEST).read_bytes()
+
+    with monkeypatch.context() as cut:
+        cut.setattr(part_tasks, "_STALL_TIMEOUT_S", -1.0)
+        cut.setattr(part_tasks, "_LOOK_EVERY_S", 0.0)
+        with pytest.raises(RunError, match="no task was finished"):
+            _prepare(rows, out, preprocess=Preprocess(side_px=32))
+    assert {path: written for path, written in _parts(out).items() if path in old} == old
+    assert (out / "shards" / MANIFEST).read_bytes() == manifest
+
+    counts = _prepare(rows, out, preprocess=Preprocess(side_px=32))
+    assert (counts.num_new, counts.num_shards) == (4, 1)
+    assert not set(_parts(out)) & set(old)
+    assert {len(row["jpeg"]) > 0 for row in _stored(out)} == {True}
+
+
+def test_torn_lost_and_unrecorded_shards_are_made_again_and_leftovers_go(ray_cluster, tmp_path, write_photographs):
+    rows, out = _rows(write_photographs(tmp_path / "photographs", 20)), tmp_path / "out"
+    _prepare(rows, out)
+    content = {path: path.read_bytes() for path in _parts(out)}
+    whole, torn, lost, bare = content
+    torn.write_bytes(content[torn][:1000])
+    lost.unlink()
+    bare.with_suffix(".json").unlink()
+    leftover = whole.with_name(f".{whole.name}.0123abcd")
+    leftover.write_bytes(b"half")
+    before = whole.stat().st_mtime_ns
+    counts = _prepare(rows, out)
+    assert (counts.num_written, counts.num_new) == (20, 15)
+    assert {path: path.read_bytes() for path in _parts(out)} == content
+    assert whole.stat().st_mtime_ns == before
+    assert not leftover.exists()
+
+    swapped = bytearray(content[whole])
+    swapped[100] ^= 255
+    whole.write_bytes(swapped)
+    with pytest.raises(InputError, match=f"{whole.name}: cannot be read .* verify = true"):
+        _prepare(rows, out)
+    assert _prepare(rows, out, verify=True).num_new == 5
+    assert whole.read_bytes() == content[whole]
 
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path):
@@ -88,3 +190,14 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path):
 def test_an_image_that_stands_twice_is_refused(tmp_path):
     with pytest.raises(InputError, match="image_id"):
         _prepare(_rows(["a/1.jpeg", "b/1.jpeg"]), tmp_path)
+
+
+def test_a_photograph_that_a_task_lost_is_an_error(ray_cluster, tmp_path, write_photographs, monkeypatch):
+    def lossy(*chunk):
+        tally, rows = prepare_chunk(*chunk)
+        return tally, rows.filter(pc.not_equal(rows["image_id"], "set/002"))
+
+    monkeypatch.setattr(part_tasks, "prepare_chunk", lossy)
+    with pytest.raises(RuntimeError, match="1 of 4 photographs are in no shard and in no quarantine"):
+        _prepare(_rows(write_photographs(tmp_path / "photographs", 4)), tmp_path / "out")
+    assert not (tmp_path / "out" / "shards" / MANIFEST).exists()

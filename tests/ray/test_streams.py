@@ -222,7 +222,8 @@ def test_an_image_that_was_never_prepared_is_an_error(prepared):
     ],
 )
 def test_shards_of_another_preprocessing_are_refused_by_key(tmp_path, change, message):
-    (tmp_path / "preprocess.json").write_text(json.dumps(dataclasses.asdict(Preprocess(side_px=48))))
+    manifest = {"preprocess": dataclasses.asdict(Preprocess(side_px=48)), "parts": []}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     rows = pa.table({"row": [0], "image_id": ["a"], "grade": [0]})
     with pytest.raises(InputError, match=message):
         stream_shards(str(tmp_path), rows, preprocess=dataclasses.replace(SHARDED, **change), room=DecodeRoom(1.0))
