@@ -1,27 +1,31 @@
 """`raydr prepare`: photographs into shards of small cropped JPEGs, the unreadable ones into quarantine."""
 
+from raydr import storage
 from raydr.build import build_shard_preprocess
 from raydr.config.jobs import PrepareSettings
 from raydr.data.ingest import QUALITY_TABLE, QUARANTINE, SHARDS, prepare_shards
 from raydr.data.manifest import read_manifest
 from raydr.errors import RunError
+from raydr.reporting.prepare_report import write_prepare_report
 from raydr.workflows.cluster import connected
 from raydr.workflows.console import say
+from raydr.workflows.data_reports import REPORT, prepare_report
 from raydr.workflows.job import Outcome, Pipeline, Stage, perform
 from raydr.workflows.progress import ProgressLine
 from raydr.workflows.result import StageResult
 
 
 def prepare(settings: PrepareSettings, *, pipeline: Pipeline | None = None) -> StageResult:
-    """The result of preparation; its artifacts are `shards`, `quarantine` and `quality`."""
+    """The result of preparation; its artifacts are `shards`, `quarantine`, `quality` and `report`."""
 
     def body(stage: Stage) -> Outcome:
         manifest = read_manifest(settings.manifest)
+        preprocess = build_shard_preprocess(settings.preprocess, side_px=settings.side_px)
         with connected(settings.cluster):
             counts = prepare_shards(
                 manifest.select(["image_id", "uri"]),
                 out=stage.out,
-                preprocess=build_shard_preprocess(settings.preprocess, side_px=settings.side_px),
+                preprocess=preprocess,
                 images_per_shard=settings.images_per_shard,
                 jpeg_quality=settings.jpeg_quality,
                 decode_cpus=settings.cluster.decode_cpus,
@@ -33,6 +37,18 @@ def prepare(settings: PrepareSettings, *, pipeline: Pipeline | None = None) -> S
             f"  {counts.num_written} of {counts.num_images} photographs prepared ({counts.num_new} of them now) in "
             f"{counts.num_shards} shards of {counts.num_bytes / 2**20:.1f} MiB; quarantine: {reasons or 'empty'}"
         )
+        names = {"shards": SHARDS, "quarantine": QUARANTINE, "quality": QUALITY_TABLE, "report": REPORT}
+        artifacts = {key: stage.path(name) for key, name in names.items()}
+        report = prepare_report(
+            settings,
+            stage,
+            preprocess=preprocess,
+            quality=storage.read_table(artifacts["quality"]),
+            quarantine=storage.read_table(artifacts["quarantine"]),
+            num_shards=counts.num_shards,
+            num_bytes=counts.num_bytes,
+        )
+        write_prepare_report(artifacts["report"], report)  # before too many bad ones are refused: it shows them
         bad = counts.num_images - counts.num_written
         if bad > settings.max_bad_fraction * counts.num_images:
             raise RunError(
@@ -47,8 +63,6 @@ def prepare(settings: PrepareSettings, *, pipeline: Pipeline | None = None) -> S
             "num_shards": counts.num_shards,
             "bytes": counts.num_bytes,
         }
-        names = {"shards": SHARDS, "quarantine": QUARANTINE, "quality": QUALITY_TABLE}
-        artifacts = {key: stage.path(name) for key, name in names.items()}
         return Outcome(metrics, artifacts, {"num_images": counts.num_images, "num_quarantined": bad})
 
     return perform(settings, "prepare", inputs={"manifest": settings.manifest}, pipeline=pipeline, body=body)

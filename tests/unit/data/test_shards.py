@@ -8,7 +8,7 @@ import pytest
 
 from raydr.data.parts import MANIFEST, commit_part, write_manifest
 from raydr.data.prepared import SHARD, Recipe
-from raydr.data.shards import find_images, quarantined, read_pictures, shard_side
+from raydr.data.shards import find_images, quarantined, read_jpegs, shard_side
 from raydr.errors import InputError
 from raydr.images.preprocess import Preprocess
 
@@ -106,7 +106,8 @@ def test_a_damaged_picture_is_an_error_that_names_the_part(tmp_path, commit):
     (tmp_path / part.name).write_bytes(content)
     found = find_images(str(tmp_path), pa.array(["a"]))
     with pytest.raises(InputError, match=f"{part.name}: cannot be read as a shard .*CRC.* verify = true"):
-        next(read_pictures(found.groups, shard_px=48))
+        row = found.groups.to_pylist()[0]
+        read_jpegs(pa.table({"part": [row["part"]], "group": [row["group"]], "place": [row["places"][0]]}))
 
 
 def test_the_side_is_the_pictures(tmp_path, commit):
