@@ -147,13 +147,13 @@ def test_photographs_that_fail_as_before_make_no_new_part(tmp_path):
 
 def test_columns_come_with_their_places(tmp_path):
     parts = [
-        commit_part(str(tmp_path), _rows([f"{number}-{row}" for row in range(70)]), number=number, recipe=RECIPE)
+        commit_part(str(tmp_path), _rows([f"{number}-{row}" for row in range(21)]), number=number, recipe=RECIPE)
         for number in range(2)
     ]
     table = read_columns(str(tmp_path), [part.name for part in parts], ["image_id"])
     assert table.column_names == ["image_id", "part", "group", "place"]
-    assert table.slice(69, 2).to_pylist() == [
-        {"image_id": "0-69", "part": 0, "group": 1, "place": 5},
+    assert table.slice(20, 2).to_pylist() == [
+        {"image_id": "0-20", "part": 0, "group": 1, "place": 4},
         {"image_id": "1-0", "part": 1, "group": 0, "place": 0},
     ]
 
