@@ -41,6 +41,10 @@ class StoreError(OSError):
         """`URI: cause`."""
         return f"{self.filename}: {self.strerror}"
 
+    def __reduce__(self) -> tuple[type["StoreError"], tuple[int | None, str | None, str]]:
+        """What it is made of, without the advice that Ray Data adds to an error's arguments in a worker."""
+        return type(self), (self.errno, self.strerror, self.filename)
+
 
 class MissingError(StoreError, FileNotFoundError):
     """No such file, folder or bucket."""

@@ -21,7 +21,8 @@ def locate(uri: str, *, in_one_request: bool = False) -> tuple[pafs.FileSystem, 
 
     Clients of ``s3://`` and ``gs://`` are kept, for a new one costs 20 to 60 ms. The endpoint of ``s3://`` is that of
     ``AWS_ENDPOINT_URL_S3`` or ``AWS_ENDPOINT_URL``, else AWS in the bucket's region; credentials come from where the
-    AWS SDK looks for them. Those of ``gs://`` are Google's application default credentials.
+    AWS SDK looks for them. Those of ``gs://`` are Google's application default credentials, or none where
+    ``CLOUD_STORAGE_EMULATOR_ENDPOINT`` or ``STORAGE_EMULATOR_HOST`` names an emulator.
 
     Args:
         uri: A path or URI.
@@ -46,7 +47,8 @@ def locate(uri: str, *, in_one_request: bool = False) -> tuple[pafs.FileSystem, 
     if not bucket:
         raise pa.ArrowInvalid(f"{uri}: names no bucket")
     if scheme == "gs":
-        return _google(), rest.rstrip("/")
+        emulator = os.environ.get("CLOUD_STORAGE_EMULATOR_ENDPOINT") or os.environ.get("STORAGE_EMULATOR_HOST")
+        return _google(emulator or None), rest.rstrip("/")
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     return _amazon(bucket, endpoint or None, region or None, is_delayed=in_one_request), rest.rstrip("/")
@@ -74,6 +76,12 @@ def _region_of(bucket: str, fallback: str | None) -> str:
         return fallback
 
 
-@lru_cache(maxsize=1)
-def _google() -> pafs.GcsFileSystem:
-    return pafs.GcsFileSystem(retry_time_limit=timedelta(seconds=_SILENCE_TIMEOUT_S))
+@lru_cache(maxsize=8)
+def _google(emulator: str | None) -> pafs.GcsFileSystem:
+    limit = timedelta(seconds=_SILENCE_TIMEOUT_S)
+    if emulator is None:
+        return pafs.GcsFileSystem(retry_time_limit=limit)
+    scheme, _, endpoint = emulator.rpartition("://")
+    return pafs.GcsFileSystem(
+        anonymous=True, scheme=scheme or "http", endpoint_override=endpoint.rstrip("/"), retry_time_limit=limit
+    )

@@ -99,7 +99,9 @@ def test_the_wait_is_announced_once(pauses, caplog):
 
 @pytest.mark.parametrize("kind", [StoreError, MissingError, DeniedError, UnavailableError])
 def test_an_error_survives_the_way_from_a_worker(kind):
-    error = pickle.loads(pickle.dumps(kind(5, "cause", URI)))
+    error = kind(5, "cause", URI)
+    error.args += ("advice of Ray Data",)
+    error = pickle.loads(pickle.dumps(error))
     assert type(error) is kind
     assert str(error) == f"{URI}: cause"
     assert storage.cause_of(error) == "cause"

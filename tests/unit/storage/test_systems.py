@@ -50,10 +50,15 @@ def test_keys_are_taken_as_they_stand(variables):
     assert locate("file:///a b/%20.jpeg")[1] == "/a b/%20.jpeg"
 
 
-def test_google_is_a_client_of_its_own():
+def test_google_is_a_client_of_its_own_and_another_one_for_an_emulator(monkeypatch):
+    for name in ("CLOUD_STORAGE_EMULATOR_ENDPOINT", "STORAGE_EMULATOR_HOST"):
+        monkeypatch.delenv(name, raising=False)
     system, path = locate("gs://retina/a/b.jpeg")
     assert isinstance(system, pafs.GcsFileSystem)
     assert path == "retina/a/b.jpeg"
+    assert locate("gs://other")[0] is system
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9")
+    assert locate("gs://retina/a")[0] is not system
 
 
 @pytest.mark.parametrize(
