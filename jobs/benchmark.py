@@ -65,9 +65,10 @@ def publish(contenders: Mapping[str, Figure], ratios: Sequence[tuple[str, str]],
         for one, other in ratios
         if one in contenders and other in contenders
     }
+    system = f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}"
     content = {
         "command": shlex.join([Path(sys.executable).name, *sys.argv]),
-        "machine": f"{os.cpu_count()} CPUs, {platform.machine()}, {platform.system()}, Python {platform.python_version()}",
+        "machine": f"{os.cpu_count()} CPUs, {system}",
         "date": datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
         "contenders": {name: figure.as_json() for name, figure in contenders.items()},
         "ratios": {name: statistics.median(values) for name, values in by_ratio.items()},
