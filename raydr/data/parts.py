@@ -55,15 +55,14 @@ def part_name(number: int, recipe: Recipe) -> str:
 def commit_part(shards: str, rows: pa.Table, *, number: int, recipe: Recipe) -> Part:
     """Write one part (columns of `prepared.SHARD`) and its record; run again it writes the same bytes."""
     sink = pa.BufferOutputStream()
-    # One chunk a column, else the pages would end where the tasks' pieces end. JPEGs neither compress nor repeat.
-    pq.write_table(
-        rows.combine_chunks(),
-        sink,
-        row_group_size=_ROWS_PER_GROUP,
-        compression={name: "none" if name == "jpeg" else "zstd" for name in rows.column_names},
-        use_dictionary=False,
-        write_page_checksum=True,
-    )
+    # JPEGs neither compress nor repeat.
+    compression = {name: "none" if name == "jpeg" else "zstd" for name in rows.column_names}
+    with pq.ParquetWriter(
+        sink, rows.schema, compression=compression, use_dictionary=False, write_page_checksum=True
+    ) as writer:
+        for start in range(0, rows.num_rows, _ROWS_PER_GROUP):
+            # One chunk a column, else the pages would end where the tasks' tables end.
+            writer.write_table(rows.slice(start, _ROWS_PER_GROUP).combine_chunks())
     content = sink.getvalue().to_pybytes()
     name = part_name(number, recipe)
     part = Part(number, name, hashlib.sha256(content).hexdigest(), len(content), rows.num_rows)

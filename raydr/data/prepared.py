@@ -90,6 +90,12 @@ def prepare_chunk(image_ids: Sequence[str], uris: Sequence[str], recipe: Recipe)
     return Tally(len(made), sum("reason" in row for row in made)), pa.Table.from_pylist(made, schema=SHARD)
 
 
+def refused_row(image_id: str, uri: str, reason: str, message: str) -> pa.Table:
+    """The row of a photograph that could not be used."""
+    row = {"image_id": image_id, "uri": uri, "reason": reason, "message": message}
+    return pa.Table.from_pylist([row], schema=SHARD)
+
+
 def _prepared(content: bytes, recipe: Recipe) -> dict[str, Any]:
     digest = hashlib.sha256(content).hexdigest()
     try:

@@ -1,6 +1,7 @@
 """`prepare_shards` loses no photograph and does nothing twice: each is in a shard or, with its reason, quarantined."""
 
 import json
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -190,6 +191,21 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path):
 def test_an_image_that_stands_twice_is_refused(tmp_path):
     with pytest.raises(InputError, match="image_id"):
         _prepare(_rows(["a/1.jpeg", "b/1.jpeg"]), tmp_path)
+
+
+def test_a_photograph_that_kills_its_process_costs_no_other(ray_cluster, tmp_path, write_photographs, monkeypatch):
+    uris = write_photographs(tmp_path / "photographs", 40)
+
+    def lethal(image_ids, *chunk):
+        if "set/013" in image_ids:
+            os._exit(1)
+        return prepare_chunk(image_ids, *chunk)
+
+    monkeypatch.setattr(part_tasks, "prepare_chunk", lethal)
+    monkeypatch.setattr(part_tasks, "_RETRIES", 0)
+    counts = _prepare(_rows(uris), tmp_path / "out", images_per_shard=30)
+    assert (counts.num_written, counts.quarantined) == (39, {"crash": 1})
+    assert [row["uri"] for row in _stored(tmp_path / "out")] == uris
 
 
 def test_a_photograph_that_a_task_lost_is_an_error(ray_cluster, tmp_path, write_photographs, monkeypatch):
