@@ -37,7 +37,6 @@ QUALITY: Final = pa.schema(
     ]
 )
 """What is known of a photograph beside its picture; ``sha256`` is the file's, null where it could not be read."""
-# The pictures stand last, so that the small columns of a row group lie together and are read at once.
 SHARD: Final = pa.schema([*QUALITY, ("reason", pa.string()), ("message", pa.string()), ("jpeg", pa.binary())])
 """A row of a shard: ``jpeg`` is null where the photograph could not be used, ``reason`` and ``message`` elsewhere."""
 

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from raydr import storage
-from raydr.data.parts import MANIFEST, damaged, newest_rows, open_part, read_columns
+from raydr.data.parts import MANIFEST, damaged, newest_rows, open_pictures, read_records
 from raydr.errors import InputError
 from raydr.images.jpeg import decode
 from raydr.images.preprocess import Preprocess
@@ -52,13 +52,14 @@ def find_images(shards: str, image_ids: pa.Array) -> FoundImages:
         InputError: No folder of `prepare`, or a part is missing or has another size than the manifest says.
     """
     parts = _parts(shards)
-    stored = read_columns(shards, parts, ["image_id", "reason"])
+    stored = read_records(shards, parts, ["image_id", "group", "place"])
     newest = newest_rows(stored["image_id"], image_ids)
-    is_picture = (newest >= 0) & pc.is_null(stored["reason"]).to_numpy(zero_copy_only=False)[newest]
+    is_picture = (newest >= 0) & pc.is_valid(stored["place"]).to_numpy(zero_copy_only=False)[newest]
     wanted = np.flatnonzero(is_picture)
     order = np.argsort(newest[wanted])
     wanted = wanted[order]
-    part, group, place = (stored[name].to_numpy()[newest[wanted]] for name in ("part", "group", "place"))
+    rows = stored.take(newest[wanted])
+    part, group, place = (rows[name].to_numpy() for name in ("part", "group", "place"))
     starts = np.flatnonzero(np.any(np.diff(np.stack([part, group], axis=1), axis=0, prepend=-1) != 0, axis=1))
     offsets = pa.array(np.append(starts, len(wanted)).astype(np.int32), pa.int32())
     groups = pa.table(
@@ -76,7 +77,7 @@ def read_pictures(groups: pa.Table, *, shard_px: int) -> Iterator[NDArray[np.uin
     """The pictures [shard_px, shard_px, 3] of the places of row groups, one after another."""
     for row in groups.select(["part", "group", "places"]).to_pylist():
         try:
-            with open_part(row["part"]) as file:
+            with open_pictures(row["part"]) as file:
                 jpegs = file.read_row_group(row["group"], columns=["jpeg"])["jpeg"]
         except (OSError, pa.ArrowInvalid) as error:
             raise damaged(row["part"], error) from error
@@ -86,7 +87,7 @@ def read_pictures(groups: pa.Table, *, shard_px: int) -> Iterator[NDArray[np.uin
 
 def quarantined(shards: str) -> dict[str, str]:
     """Why each photograph that could not be used is no picture in the shards, as `reason: message`."""
-    stored = read_columns(shards, _parts(shards), ["image_id", "reason", "message"])
+    stored = read_records(shards, _parts(shards), ["image_id", "reason", "message"])
     rows = stored.take(newest_rows(stored["image_id"], pc.unique(stored["image_id"])))
     bad = rows.filter(pc.is_valid(rows["reason"]))
     return {row["image_id"]: f"{row['reason']}: {row['message']}" for row in bad.to_pylist()}
