@@ -18,7 +18,7 @@ from raydr.data.parts import (
     delete_others,
     find_files,
     newest_rows,
-    read_columns,
+    read_records,
     write_manifest,
 )
 from raydr.data.prepared import QUALITY, QUARANTINE_COLUMNS, SHARD, Recipe
@@ -81,7 +81,7 @@ def prepare_shards(
     shards = storage.join(out, SHARDS)
     files = find_files(shards)
     parts = committed_parts(shards, files, recipe, verify=verify)
-    stored = read_columns(shards, [part.name for part in parts], ["image_id", "uri", "reason"]) if parts else None
+    stored = read_records(shards, [part.name for part in parts], ["image_id", "uri", "reason"]) if parts else None
     planned = plan_parts(rows, stored, numbers={part.number for part in parts}, images_per_shard=images_per_shard)
     made = make_parts(planned, shards=shards, recipe=recipe, num_cpus=decode_cpus, on_progress=on_progress)
     parts = sorted([*parts, *made])
@@ -114,7 +114,7 @@ def _check_rows(rows: pa.Table) -> None:
 
 def _rows_in_parts(rows: pa.Table, shards: str, parts: list[Part]) -> pa.Table:
     """The newest row of every photograph of ``rows``, less its picture, in that order."""
-    stored = read_columns(shards, [part.name for part in parts], [name for name in SHARD.names if name != "jpeg"])
+    stored = read_records(shards, [part.name for part in parts], [name for name in SHARD.names if name != "jpeg"])
     newest = newest_rows(stored["image_id"], rows["image_id"])
     found = stored.take(np.maximum(newest, 0))
     is_lost = (newest < 0) | ~pc.equal(found["uri"], rows["uri"]).to_numpy(zero_copy_only=False)

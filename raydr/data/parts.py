@@ -1,22 +1,25 @@
 """The parts of a folder of shards: how one is committed, and the manifest that names the complete set.
 
-A part is a Parquet file that appears whole, then its record beside it: digest, bytes, rows. A part without a record of
-its size counts for nothing. Readers take the parts that the manifest names, so that a run under way disturbs none.
+A part is two Parquet files that each appear whole: the pictures, then their record, which has all that is known of the
+photographs and the pictures' digest and size. Pictures without a record of their size count for nothing. Readers take
+the parts that the manifest names, so that a run under way disturbs none.
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from raydr import storage
 from raydr.data.prepared import Recipe
@@ -24,10 +27,12 @@ from raydr.errors import InputError
 
 MANIFEST: Final = "manifest.json"
 NUM_READERS: Final = 8  # files read at once: an object store answers each in tens of milliseconds
-_OWN_FILE: Final = re.compile(r"part-\d{5,}-[0-9a-f]{8}\.(parquet|json)")
+PICTURES: Final = pa.schema([("image_id", pa.string()), ("jpeg", pa.binary())])
+_OWN_FILE: Final = re.compile(r"part-\d{5,}-[0-9a-f]{8}\.(parquet|rows)")
 # What a write that was cut off leaves on a local disk.
 _UNFINISHED: Final = re.compile(rf"\.({_OWN_FILE.pattern}|{re.escape(MANIFEST)})\.[0-9a-f]+")
-_ROWS_PER_GROUP: Final = 16  # what a reader has to read at once; shuffled readers mix 16 groups from all over
+_ROWS_PER_GROUP: Final = 16  # what a reader has to read at once; shuffled readers mix groups from all over
+_PART_KEY: Final = b"raydr.part"
 _Read = TypeVar("_Read")
 
 
@@ -37,15 +42,14 @@ class Part:
 
     number: int
     name: str
+    """Of the file of the pictures."""
     sha256: str
-    """Of the file."""
+    """Of that file."""
     num_bytes: int
-    num_rows: int
-    """With those whose photograph could not be used."""
-
-    def record(self) -> bytes:
-        """What is written beside the part, as JSON."""
-        return json.dumps(dataclasses.asdict(self), indent=2).encode()
+    num_images: int
+    """Photographs."""
+    num_pictures: int
+    """Those of them that could be used."""
 
 
 def part_name(number: int, recipe: Recipe) -> str:
@@ -54,24 +58,16 @@ def part_name(number: int, recipe: Recipe) -> str:
 
 
 def commit_part(shards: str, rows: pa.Table, *, number: int, recipe: Recipe) -> Part:
-    """Write one part (columns of `prepared.SHARD`) and its record; run again it writes the same bytes."""
-    sink = pa.BufferOutputStream()
-    # One chunk a column, else the pages would end where the tasks' pieces end. JPEGs neither compress nor repeat.
-    pq.write_table(
-        rows.combine_chunks(),
-        sink,
-        row_group_size=_ROWS_PER_GROUP,
-        compression={name: "none" if name == "jpeg" else "zstd" for name in rows.column_names},
-        use_dictionary=False,
-        write_page_checksum=True,
-    )
-    content = sink.getvalue().to_pybytes()
-    name = part_name(number, recipe)
-    part = Part(number, name, hashlib.sha256(content).hexdigest(), len(content), rows.num_rows)
-    uri = storage.join(shards, name)
-    storage.delete_file(_record_uri(uri))  # an older record must not vouch for the new bytes
+    """Write one part of rows as `prepared.SHARD` has them; run again it writes the same bytes."""
+    is_picture = pc.is_valid(rows["jpeg"])
+    content = _pictures(rows.filter(is_picture).select(PICTURES.names))
+    digest = hashlib.sha256(content).hexdigest()
+    num_pictures = int(pc.sum(is_picture).as_py())
+    part = Part(number, part_name(number, recipe), digest, len(content), rows.num_rows, num_pictures)
+    uri = storage.join(shards, part.name)
+    storage.delete_file(_record_of(uri))  # an older record must not vouch for the new pictures
     storage.write_bytes(uri, content)
-    storage.write_bytes(_record_uri(uri), part.record())
+    storage.write_bytes(_record_of(uri), _record(part, rows, is_picture.to_numpy()))
     return part
 
 
@@ -119,10 +115,10 @@ def committed_parts(shards: str, files: Mapping[str, int], recipe: Recipe, *, ve
         recipe: Parts of another one are left out.
         verify: Read every file and leave out those whose digest is not the record's; else the size must do.
     """
-    names = [name for name in files if name.endswith(f"-{recipe.digest}.parquet") and _record_uri(name) in files]
-    uris = [storage.join(shards, name) for name in names]
+    names = [name for name in files if name.endswith(f"-{recipe.digest}.parquet") and _record_of(name) in files]
     with ThreadPoolExecutor(NUM_READERS) as readers:
-        found = [part for part in readers.map(_read_record, uris) if part and part.num_bytes == files[part.name]]
+        read = readers.map(_read_part, [storage.join(shards, name) for name in names])
+        found = [part for part in read if part and part.num_bytes == files[part.name]]
         if verify:
             digests = readers.map(storage.digest_file, [storage.join(shards, part.name) for part in found])
             found = [part for part, digest in zip(found, digests, strict=True) if part.sha256 == digest]
@@ -132,32 +128,46 @@ def committed_parts(shards: str, files: Mapping[str, int], recipe: Recipe, *, ve
 def write_manifest(shards: str, parts: Sequence[Part], recipe: Recipe) -> None:
     """Name the complete set of parts; from then on readers see it."""
     listed = [
-        {"name": part.name, "sha256": part.sha256, "bytes": part.num_bytes, "rows": part.num_rows} for part in parts
+        {
+            "name": part.name,
+            "sha256": part.sha256,
+            "bytes": part.num_bytes,
+            "images": part.num_images,
+            "pictures": part.num_pictures,
+        }
+        for part in parts
     ]
-    content = {**recipe.description(), "rows": sum(part.num_rows for part in parts), "parts": listed}
+    content = {**recipe.description(), "parts": listed}
     storage.write_bytes(storage.join(shards, MANIFEST), json.dumps(content, indent=2).encode())
 
 
 def delete_others(shards: str, files: Iterable[str], parts: Sequence[Part]) -> None:
     """Delete what is of `prepare` among ``files`` but is neither a part, its record nor the manifest."""
-    kept = {MANIFEST, *(part.name for part in parts), *(_record_uri(part.name) for part in parts)}
+    kept = {MANIFEST, *(part.name for part in parts), *(_record_of(part.name) for part in parts)}
     for name in sorted(set(files) - kept):
         storage.delete_file(storage.join(shards, name))
 
 
-def read_columns(shards: str, names: Sequence[str], columns: Sequence[str]) -> pa.Table:
-    """Columns of parts one after another, with ``part`` (its place in ``names``), ``group`` and ``place`` in it.
+def read_records(shards: str, names: Sequence[str], columns: Sequence[str]) -> pa.Table:
+    """What is known of the photographs of parts, one part after another.
+
+    Args:
+        shards: Folder of the parts.
+        names: The parts'.
+        columns: Of `prepared.SHARD` but ``jpeg``; ``group`` and ``place``: the row group and the row in it that has the
+            picture, null where there is none. ``part``, the place in ``names``, is added.
 
     Raises:
-        InputError: A part is damaged.
+        InputError: A record is damaged.
     """
     uris = [storage.join(shards, name) for name in names]
     with ThreadPoolExecutor(NUM_READERS) as readers:
-        tables = list(readers.map(lambda number: _columns_of(uris[number], number, columns), range(len(uris))))
-    return pa.concat_tables(tables)
+        tables = list(readers.map(functools.partial(_read_record, columns=list(columns)), uris))
+    lengths = [table.num_rows for table in tables]
+    return pa.concat_tables(tables).append_column("part", pa.array(np.repeat(np.arange(len(names)), lengths)))
 
 
-def newest_rows(image_ids: pa.Array | pa.ChunkedArray, wanted: pa.Array | pa.ChunkedArray) -> np.ndarray[Any, Any]:
+def newest_rows(image_ids: pa.Array | pa.ChunkedArray, wanted: pa.Array | pa.ChunkedArray) -> NDArray[np.int64]:
     """Where each of ``wanted`` (unique) stands last in ``image_ids``, -1 where it does not."""
     place = pc.index_in(image_ids, value_set=wanted.combine_chunks() if isinstance(wanted, pa.ChunkedArray) else wanted)
     rows = np.flatnonzero(pc.is_valid(place).to_numpy(zero_copy_only=False))
@@ -166,51 +176,71 @@ def newest_rows(image_ids: pa.Array | pa.ChunkedArray, wanted: pa.Array | pa.Chu
     return newest
 
 
-def _record_uri(part: str) -> str:
-    return f"{part.removesuffix('.parquet')}.json"
-
-
-def _read_record(uri: str) -> Part | None:
-    try:
-        content = json.loads(storage.read_bytes(_record_uri(uri)))
-        return Part(**{field.name: content[field.name] for field in dataclasses.fields(Part)})
-    except (ValueError, KeyError, TypeError):
-        return None  # not one of ours any more: the part is made again
-
-
 def read_part(uri: str, read: Callable[[pq.ParquetFile], _Read]) -> _Read:
-    """What ``read`` makes of an open part; it starts again where an object store fails it.
+    """What ``read`` makes of a part's open pictures; it starts again where an object store fails it.
 
     Raises:
         InputError: The part is damaged (a page's CRC-32 is wrong) or is not there.
     """
-
-    def opened(file: pa.NativeFile) -> _Read:
-        return read(pq.ParquetFile(file, pre_buffer=True, page_checksum_verification=True))
-
     try:
-        return storage.read_with(uri, opened)
-    except storage.UnavailableError:
+        return storage.read_with(uri, lambda file: read(pq.ParquetFile(file, page_checksum_verification=True)))
+    except (storage.UnavailableError, storage.DeniedError):
         raise
     except (OSError, pa.ArrowInvalid) as error:
-        raise InputError(
-            f"{uri}: cannot be read as a shard ({storage.cause_of(error)}); "
-            "`prepare` with verify = true makes a damaged one again"
-        ) from error
+        raise damaged(uri, error) from error
 
 
-def _columns_of(uri: str, number: int, columns: Sequence[str]) -> pa.Table:
-    def read(file: pq.ParquetFile) -> tuple[list[int], pa.Table]:
-        lengths = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
-        return lengths, file.read(columns=list(columns))
+def damaged(uri: str, error: Exception) -> InputError:
+    """What to tell of a file that cannot be read."""
+    text = storage.cause_of(error)
+    return InputError(f"{uri}: cannot be read ({text}); `prepare` with verify = true makes a damaged shard again")
 
-    lengths, table = read_part(uri, read)
-    places = [np.arange(length) for length in lengths]
-    found = {
-        "part": np.full(sum(lengths), number),
-        "group": np.repeat(np.arange(len(lengths)), lengths),
-        "place": np.concatenate([*places, np.empty(0, dtype=np.int64)]),
-    }
-    for name, column in found.items():
-        table = table.append_column(name, pa.array(column.astype(np.int64)))
-    return table
+
+def _pictures(rows: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    # JPEGs neither compress nor repeat; small footers, as readers of single row groups read one every time.
+    with pq.ParquetWriter(
+        sink, PICTURES, compression="none", use_dictionary=False, write_statistics=False, write_page_checksum=True
+    ) as writer:
+        for start in range(0, rows.num_rows, _ROWS_PER_GROUP):
+            # One chunk a column, else the pages would end where the tasks' tables end.
+            writer.write_table(rows.slice(start, _ROWS_PER_GROUP).combine_chunks())
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
+
+
+def _record(part: Part, rows: pa.Table, is_picture: NDArray[np.bool_]) -> bytes:
+    row = np.cumsum(is_picture) - 1
+    record = rows.drop_columns(["jpeg"]).combine_chunks()
+    for name, column in (("group", row // _ROWS_PER_GROUP), ("place", row % _ROWS_PER_GROUP)):
+        record = record.append_column(name, pa.array(column, pa.int64(), mask=~is_picture))
+    record = record.replace_schema_metadata({_PART_KEY: json.dumps(dataclasses.asdict(part))})
+    sink = pa.BufferOutputStream()
+    pq.write_table(record, sink, compression="zstd", write_page_checksum=True)
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
+
+
+def _record_of(pictures: str) -> str:
+    return f"{pictures.removesuffix('.parquet')}.rows"
+
+
+def _read_part(uri: str) -> Part | None:
+    try:
+        metadata = pq.read_schema(pa.BufferReader(storage.read_bytes(_record_of(uri)))).metadata
+        part = Part(**json.loads(metadata[_PART_KEY]))
+    except (ValueError, KeyError, TypeError):  # ArrowInvalid is a ValueError
+        return None  # not one of ours any more: the part is made again
+    return part if part.name == uri.rpartition("/")[2] else None
+
+
+def _read_record(uri: str, columns: list[str]) -> pa.Table:
+    record = _record_of(uri)
+    try:
+        source = pa.BufferReader(storage.read_bytes(record))
+        with pq.ParquetFile(source, page_checksum_verification=True) as file:
+            return file.read(columns=columns).replace_schema_metadata()
+    except (storage.UnavailableError, storage.DeniedError):
+        raise
+    except (OSError, pa.ArrowInvalid) as error:
+        raise damaged(record, error) from error

@@ -37,7 +37,6 @@ QUALITY: Final = pa.schema(
     ]
 )
 """What is known of a photograph beside its picture; ``sha256`` is the file's, null where it could not be read."""
-# The pictures stand last, so that the small columns of a row group lie together and are read at once.
 SHARD: Final = pa.schema([*QUALITY, ("reason", pa.string()), ("message", pa.string()), ("jpeg", pa.binary())])
 """A row of a shard: ``jpeg`` is null where the photograph could not be used, ``reason`` and ``message`` elsewhere."""
 
@@ -88,6 +87,12 @@ def prepare_chunk(image_ids: Sequence[str], uris: Sequence[str], recipe: Recipe)
         for image_id, uri, one in zip(image_ids, uris, found, strict=True)
     ]
     return Tally(len(made), sum("reason" in row for row in made)), pa.Table.from_pylist(made, schema=SHARD)
+
+
+def refused_row(image_id: str, uri: str, reason: str, message: str) -> pa.Table:
+    """The row of a photograph that could not be used."""
+    row = {"image_id": image_id, "uri": uri, "reason": reason, "message": message}
+    return pa.Table.from_pylist([row], schema=SHARD)
 
 
 def _prepared(content: bytes, recipe: Recipe) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from raydr import storage
-from raydr.data.parts import MANIFEST, NUM_READERS, newest_rows, read_columns, read_part
+from raydr.data.parts import MANIFEST, NUM_READERS, newest_rows, read_part, read_records
 from raydr.errors import InputError
 from raydr.images.preprocess import Preprocess
 
@@ -53,13 +53,14 @@ def find_images(shards: str, image_ids: pa.Array) -> FoundImages:
         InputError: No folder of `prepare`, or a part is missing or has another size than the manifest says.
     """
     parts = _parts(shards)
-    stored = read_columns(shards, parts, ["image_id", "reason"])
+    stored = read_records(shards, parts, ["image_id", "group", "place"])
     newest = newest_rows(stored["image_id"], image_ids)
-    is_picture = (newest >= 0) & pc.is_null(stored["reason"]).to_numpy(zero_copy_only=False)[newest]
+    is_picture = (newest >= 0) & pc.is_valid(stored["place"]).to_numpy(zero_copy_only=False)[newest]
     wanted = np.flatnonzero(is_picture)
     order = np.argsort(newest[wanted])
     wanted = wanted[order]
-    part, group, place = (stored[name].to_numpy()[newest[wanted]] for name in ("part", "group", "place"))
+    rows = stored.take(newest[wanted])
+    part, group, place = (rows[name].to_numpy() for name in ("part", "group", "place"))
     starts = np.flatnonzero(np.any(np.diff(np.stack([part, group], axis=1), axis=0, prepend=-1) != 0, axis=1))
     offsets = pa.array(np.append(starts, len(wanted)).astype(np.int32), pa.int32())
     groups = pa.table(
@@ -88,7 +89,7 @@ def read_jpegs(places: pa.Table) -> Iterator[bytes]:
 
 def quarantined(shards: str) -> dict[str, str]:
     """Why each photograph that could not be used is no picture in the shards, as `reason: message`."""
-    stored = read_columns(shards, _parts(shards), ["image_id", "reason", "message"])
+    stored = read_records(shards, _parts(shards), ["image_id", "reason", "message"])
     rows = stored.take(newest_rows(stored["image_id"], pc.unique(stored["image_id"])))
     bad = rows.filter(pc.is_valid(rows["reason"]))
     return {row["image_id"]: f"{row['reason']}: {row['message']}" for row in bad.to_pylist()}

@@ -1,6 +1,7 @@
 """`prepare_shards` loses no photograph and does nothing twice: each is in a shard or, with its reason, quarantined."""
 
 import json
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -42,7 +43,14 @@ def _parts(out):
 
 
 def _stored(out):
-    return [row for part in _parts(out) for row in pq.read_table(part).to_pylist()]
+    """All rows of the committed parts, each with its picture if it has one."""
+    rows = []
+    for part in _parts(out):
+        pictures = {row["image_id"]: row["jpeg"] for row in pq.read_table(part).to_pylist()}
+        record = pq.read_table(part.with_suffix(".rows")).to_pylist()
+        assert [row["image_id"] for row in record if row["place"] is not None] == list(pictures)
+        rows += [{**row, "jpeg": pictures.get(row["image_id"])} for row in record]
+    return rows
 
 
 def test_broken_files_are_quarantined_with_their_reason_and_cost_no_other(
@@ -65,7 +73,7 @@ def test_broken_files_are_quarantined_with_their_reason_and_cost_no_other(
     # Every shard is five rows of the manifest, in its order.
     parts = _parts(tmp_path / "out")
     assert [path.name[:10] for path in parts] == [f"part-{number:05d}" for number in range(4)]
-    assert [pq.read_metadata(path).num_rows for path in parts] == [5, 5, 5, 2]
+    assert [pq.read_metadata(path.with_suffix(".rows")).num_rows for path in parts] == [5, 5, 5, 2]
     stored = _stored(tmp_path / "out")
     assert [row["uri"] for row in stored] == uris
     for row in stored:
@@ -159,7 +167,7 @@ def test_torn_lost_and_unrecorded_shards_are_made_again_and_leftovers_go(ray_clu
     whole, torn, lost, bare = content
     torn.write_bytes(content[torn][:1000])
     lost.unlink()
-    bare.with_suffix(".json").unlink()
+    bare.with_suffix(".rows").unlink()
     leftover = whole.with_name(f".{whole.name}.0123abcd")
     leftover.write_bytes(b"half")
     before = whole.stat().st_mtime_ns
@@ -172,8 +180,7 @@ def test_torn_lost_and_unrecorded_shards_are_made_again_and_leftovers_go(ray_clu
     swapped = bytearray(content[whole])
     swapped[100] ^= 255
     whole.write_bytes(swapped)
-    with pytest.raises(InputError, match=f"{whole.name}: cannot be read .* verify = true"):
-        _prepare(rows, out)
+    assert _prepare(rows, out).num_new == 0
     assert _prepare(rows, out, verify=True).num_new == 5
     assert whole.read_bytes() == content[whole]
 
@@ -190,6 +197,21 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path):
 def test_an_image_that_stands_twice_is_refused(tmp_path):
     with pytest.raises(InputError, match="image_id"):
         _prepare(_rows(["a/1.jpeg", "b/1.jpeg"]), tmp_path)
+
+
+def test_a_photograph_that_kills_its_process_costs_no_other(ray_cluster, tmp_path, write_photographs, monkeypatch):
+    uris = write_photographs(tmp_path / "photographs", 40)
+
+    def lethal(image_ids, *chunk):
+        if "set/013" in image_ids:
+            os._exit(1)
+        return prepare_chunk(image_ids, *chunk)
+
+    monkeypatch.setattr(part_tasks, "prepare_chunk", lethal)
+    monkeypatch.setattr(part_tasks, "_RETRIES", 0)
+    counts = _prepare(_rows(uris), tmp_path / "out", images_per_shard=30)
+    assert (counts.num_written, counts.quarantined) == (39, {"crash": 1})
+    assert [row["uri"] for row in _stored(tmp_path / "out")] == uris
 
 
 def test_a_photograph_that_a_task_lost_is_an_error(ray_cluster, tmp_path, write_photographs, monkeypatch):

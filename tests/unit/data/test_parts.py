@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 
@@ -19,7 +20,7 @@ from raydr.data.parts import (
     delete_others,
     find_files,
     newest_rows,
-    read_columns,
+    read_records,
     write_manifest,
 )
 from raydr.data.prepared import SHARD, Recipe
@@ -46,7 +47,13 @@ def test_a_part_and_its_record_say_the_same(tmp_path):
     content = (tmp_path / part.name).read_bytes()
     assert part.name == f"part-00003-{RECIPE.digest}.parquet"
     assert (part.num_bytes, part.sha256) == (len(content), hashlib.sha256(content).hexdigest())
-    assert pq.read_table(tmp_path / part.name).schema.equals(SHARD)
+    assert (part.num_images, part.num_pictures) == (3, 2)
+    pictures = pq.read_table(tmp_path / part.name)
+    assert pictures.to_pylist() == [{"image_id": name, "jpeg": b"jpeg of " * 9} for name in "ac"]
+    record = pq.read_table(tmp_path / part.name.replace(".parquet", ".rows"))
+    assert record.column_names == [*SHARD.names[:-1], "group", "place"]
+    assert record["reason"].to_pylist() == [None, "empty", None]
+    assert record["place"].to_pylist() == [0, None, 1]
     assert _committed(tmp_path) == _committed(tmp_path, verify=True) == [part]
 
 
@@ -57,15 +64,18 @@ def test_the_bytes_of_a_part_do_not_depend_on_the_tasks_that_made_its_rows(tmp_p
         [_rows(names[:1]), _rows(names[1:90]), _rows(names[90:])],
         [_rows([name]) for name in names],
     ]
-    parts = [commit_chunks(str(tmp_path), 0, RECIPE, None, *chunks) for chunks in pieces]
-    assert parts[0] == parts[1] == parts[2]
+    parts = [commit_chunks(str(tmp_path), number, RECIPE, None, *chunks) for number, chunks in enumerate(pieces)]
+    assert len({part.sha256 for part in parts}) == 1
 
 
 def test_a_part_without_its_record_or_of_another_size_counts_for_nothing(tmp_path):
-    whole, torn, bare, odd = (commit_part(str(tmp_path), _rows("ab"), number=n, recipe=RECIPE) for n in range(4))
+    whole, torn, bare, odd, other = (
+        commit_part(str(tmp_path), _rows("ab"), number=number, recipe=RECIPE) for number in range(5)
+    )
     (tmp_path / torn.name).write_bytes((tmp_path / torn.name).read_bytes()[:-1])
-    (tmp_path / bare.name).with_suffix(".json").unlink()
-    (tmp_path / odd.name).with_suffix(".json").write_text("{}")
+    (tmp_path / bare.name).with_suffix(".rows").unlink()
+    (tmp_path / odd.name).with_suffix(".rows").write_text("{}")
+    shutil.copy((tmp_path / whole.name).with_suffix(".rows"), (tmp_path / other.name).with_suffix(".rows"))
     assert _committed(tmp_path) == [whole]
 
 
@@ -83,7 +93,7 @@ def test_an_older_record_does_not_vouch_for_a_write_that_is_cut_off(tmp_path, mo
     write = storage.write_bytes
 
     def cut_off(uri, content):
-        if uri.endswith(".json"):
+        if uri.endswith(".rows"):
             raise KeyboardInterrupt
         write(uri, content)
 
@@ -111,11 +121,11 @@ def test_parts_of_another_recipe_are_left_out_and_stay_until_they_are_told_to_go
     (tmp_path / f".{old.name}.0123abcd").write_bytes(b"what a killed write leaves")
     write_manifest(str(tmp_path), [new], other)
     delete_others(str(tmp_path), find_files(str(tmp_path)), [new])
-    names = {MANIFEST, new.name, new.name.replace("parquet", "json")}
+    names = {MANIFEST, new.name, new.name.replace(".parquet", ".rows")}
     assert {path.name for path in tmp_path.iterdir()} == names
 
 
-@pytest.mark.parametrize("name", ["diary.txt", "part-00000.parquet", "part-00000-0123abcd.parquet.bak", "more/a.json"])
+@pytest.mark.parametrize("name", ["diary.txt", "part-00000.parquet", "part-00000-0123abcd.json", "more/a.rows"])
 def test_a_file_that_is_not_of_prepare_is_refused(tmp_path, name):
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text("mine")
@@ -130,8 +140,9 @@ def test_the_manifest_names_parts_and_recipe(tmp_path):
         "format": 1,
         "preprocess": {"side_px": 48, "crop": True, "enhance": "none", "max_megapixels": 200.0},
         "jpeg_quality": 90,
-        "rows": 3,
-        "parts": [{"name": part.name, "sha256": part.sha256, "bytes": part.num_bytes, "rows": 3}],
+        "parts": [
+            {"name": part.name, "sha256": part.sha256, "bytes": part.num_bytes, "images": 3, "pictures": 2},
+        ],
     }
 
 
@@ -140,22 +151,26 @@ def test_photographs_that_fail_as_before_make_no_new_part(tmp_path):
     assert commit_chunks(str(tmp_path), 0, RECIPE, ["empty", "empty"], _rows("bc", bad="bc")) is None
     assert list(tmp_path.iterdir()) == []
     part = commit_chunks(str(tmp_path), 1, RECIPE, ["empty", "empty", None], rows)
-    assert pq.read_table(tmp_path / part.name)["image_id"].to_pylist() == ["a", "c"]
     other = commit_chunks(str(tmp_path), 2, RECIPE, ["missing"], _rows("b", bad="b"))
-    assert pq.read_table(tmp_path / other.name)["reason"].to_pylist() == ["empty"]
+    known = read_records(str(tmp_path), [part.name, other.name], ["image_id", "reason"])
+    assert known["image_id"].to_pylist() == ["a", "c", "b"]
+    assert known["reason"].to_pylist() == [None, "empty", "empty"]
 
 
-def test_columns_come_with_their_places(tmp_path):
+def test_records_say_where_each_picture_lies(tmp_path):
+    names = [[f"{number}-{row}" for row in range(40)] for number in range(2)]
     parts = [
-        commit_part(str(tmp_path), _rows([f"{number}-{row}" for row in range(21)]), number=number, recipe=RECIPE)
+        commit_part(str(tmp_path), _rows(names[number], bad=["1-1"]), number=number, recipe=RECIPE)
         for number in range(2)
     ]
-    table = read_columns(str(tmp_path), [part.name for part in parts], ["image_id"])
-    assert table.column_names == ["image_id", "part", "group", "place"]
-    assert table.slice(20, 2).to_pylist() == [
-        {"image_id": "0-20", "part": 0, "group": 1, "place": 4},
-        {"image_id": "1-0", "part": 1, "group": 0, "place": 0},
-    ]
+    table = read_records(str(tmp_path), [part.name for part in parts], ["image_id", "group", "place"])
+    assert table.column_names == ["image_id", "group", "place", "part"]
+    assert table["image_id"].to_pylist() == names[0] + names[1]
+    assert table["place"][41].as_py() is None
+    for row in table.to_pylist():
+        if row["place"] is not None:
+            with pq.ParquetFile(tmp_path / parts[row["part"]].name) as file:
+                assert file.read_row_group(row["group"])["image_id"][row["place"]].as_py() == row["image_id"]
 
 
 def test_the_last_row_of_an_image_is_its_newest():
