@@ -50,9 +50,8 @@ def write_shards(paths: list[str], count: int, out: str) -> int:
     counts = prepare_shards(
         rows,
         out=out,
-        preprocess=RECIPE.preprocess,
+        recipe=RECIPE,
         images_per_shard=2048,
-        jpeg_quality=RECIPE.jpeg_quality,
         decode_cpus=1.0,
     )
     return counts.num_written

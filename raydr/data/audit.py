@@ -159,8 +159,8 @@ def _look(uri: str, *, near_identical: bool) -> tuple[bytes | None, Fingerprint 
     """A file's digest, None where it has no bytes, and its picture's fingerprint, None where it has none."""
     try:
         content = storage.read_bytes(uri)
-    except storage.UnavailableError:
-        raise  # a store that is away must not hide a leak
+    except (storage.UnavailableError, storage.DeniedError):
+        raise  # a store that is away or refuses must not hide a leak
     except OSError:
         return None, None
     if not content:

@@ -23,7 +23,6 @@ from raydr.data.parts import (
 )
 from raydr.data.prepared import QUALITY, QUARANTINE_COLUMNS, SHARD, Recipe
 from raydr.errors import InputError
-from raydr.images.preprocess import Preprocess
 
 SHARDS: Final = "shards"
 QUARANTINE: Final = "quarantine.parquet"
@@ -49,10 +48,10 @@ def prepare_shards(
     rows: pa.Table,
     *,
     out: str,
-    preprocess: Preprocess,
+    recipe: Recipe,
     images_per_shard: int,
-    jpeg_quality: int,
     decode_cpus: float,
+    max_bad_fraction: float = 1.0,
     verify: bool = False,
     on_progress: Callable[[PrepareProgress], None] = lambda _: None,
 ) -> PrepareCounts:
@@ -66,10 +65,11 @@ def prepare_shards(
     Args:
         rows: ``image_id`` (unique) and ``uri``.
         out: Folder that every node can reach.
-        preprocess: The canvas of the shards: ``side_px`` is their side, ``through_px`` None.
+        recipe: How their pictures are made; its ``through_px`` is None.
         images_per_shard: Rows a shard.
-        jpeg_quality: 50 to 100.
         decode_cpus: CPUs a task reserves.
+        max_bad_fraction: Where more photographs than this share cannot be used, the manifest is left as it is, and so
+            are parts of other settings; the new parts stay for the next run.
         verify: Read the parts that are there and make those again whose digest is wrong; else their size must do.
         on_progress: Called while photographs are prepared, about twice a second.
 
@@ -77,7 +77,7 @@ def prepare_shards(
         InputError: No rows, an image twice, or ``out``/shards holds files that are not of `prepare`.
     """
     _check_rows(rows)
-    out, recipe = storage.absolute(out), Recipe(preprocess, jpeg_quality)
+    out = storage.absolute(out)
     shards = storage.join(out, SHARDS)
     files = find_files(shards)
     parts = committed_parts(shards, files, recipe, verify=verify)
@@ -92,9 +92,11 @@ def prepare_shards(
         raise RuntimeError(f"{good.num_rows} pictures and {bad.num_rows} in quarantine are not {rows.num_rows} rows")
     storage.write_table(storage.join(out, QUARANTINE), bad.select(QUARANTINE_COLUMNS))
     storage.write_table(storage.join(out, QUALITY_TABLE), good.select(QUALITY.names))
-    write_manifest(shards, parts, recipe)
-    delete_others(shards, files, parts)
-    new_places = [place for place, part in enumerate(parts) if part in made]
+    if bad.num_rows <= max_bad_fraction * rows.num_rows:
+        write_manifest(shards, parts, recipe)
+        delete_others(shards, files, parts)
+    made_numbers = {part.number for part in made}
+    new_places = [place for place, part in enumerate(parts) if part.number in made_numbers]
     return PrepareCounts(
         rows.num_rows,
         good.num_rows,

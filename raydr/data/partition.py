@@ -74,7 +74,7 @@ def _filled(
     # A patient without a split of his own, in a source that has splits, is a train patient.
     split_of_patient = {patient: min(splits) for patient, splits in given_of_patient.items()}
     known = set().union(*given_of_patient.values())
-    if not known or ("train" in known and "val" not in known):
+    if "val" not in known:
         rows = [
             row
             for row, patient in enumerate(patients)

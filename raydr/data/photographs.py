@@ -15,6 +15,8 @@ _Made = TypeVar("_Made")
 _NUM_READERS: Final = 8  # files read at once: an object store answers each in tens of milliseconds
 _ATTEMPTS: Final = 3  # at a file of a disk; what comes out of `storage` for an object store was tried for minutes
 _PAUSE_S: Final = 0.2
+PASSING_REASONS: Final = ("missing", "permission", "unavailable")
+"""Reasons that say nothing of the photograph itself: it is worth another look in every run."""
 
 
 def read_photograph(uri: str) -> bytes:

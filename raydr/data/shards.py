@@ -46,6 +46,11 @@ def check_shards(shards: str, preprocess: Preprocess) -> None:
         raise InputError(f"{uri}: side_px: is {side_px}, but the input is to be made through {through_px} pixels")
 
 
+def check_parts(shards: str) -> None:
+    """Raise InputError unless every part that the manifest names is there and of its size."""
+    _parts(shards)
+
+
 def find_images(shards: str, image_ids: pa.Array) -> FoundImages:
     """Where the images ``image_ids`` (unique) lie, in the shards' order; in more than one part, the newest counts.
 

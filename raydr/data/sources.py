@@ -65,6 +65,8 @@ def read_source(source: Source) -> SourceTable:
         for place, row in found.items():
             if row["uri"] in uris:
                 raise InputError(f"{part.label_file}: {place!r} is labelled in {uris[str(row['uri'])]} already")
+            if row["image_id"] in rows:
+                raise InputError(f"{part.label_file}: {place!r} is an image of another part too; an id must be unique")
         uris |= dict.fromkeys((str(row["uri"]) for row in found.values()), part.label_file)
         rows |= {str(row["image_id"]): row for row in found.values()}
     first = reading.parts[0]

@@ -20,6 +20,7 @@ _MIN_CONTRAST: Final = 8.0  # brightest tenth over background, of 255: below it 
 _EDGE_LEVELS: Final = (0.06, 0.1, 0.16, 0.25, 0.4)
 _GOOD_AGREEMENT: Final = 0.94
 _MIN_AGREEMENT: Final = 0.85
+_GOOD_SUPPORT: Final = 0.75  # of the region's corners that lie on the circle
 _MIN_ARC_SHARE: Final = 0.25  # of the circle: a rectangle's four corners lie on a circle as well
 _ARC_BINS: Final = 24
 _NUM_HYPOTHESES: Final = 400
@@ -64,8 +65,8 @@ def find_retinal_disc(image: NDArray[np.uint8]) -> RetinalDisc:
 
     The brightest connected region is cut out at rising levels; a circle is fitted to its convex hull's corners, which
     lie on the retina's edge and not along straight cuts or shadows (RANSAC, doi:10.1145/358669.358692, with a fixed
-    seed). The first circle that explains its region is taken. The whole picture's circle has half the longer side as
-    radius, so that nothing is lost.
+    seed). The first circle that explains its region and nearly all its corners is taken, else the best one. The whole
+    picture's circle has half the longer side as radius, so that nothing is lost.
     """
     return sight_retina(image).disc
 
@@ -185,17 +186,18 @@ def _find_region(brightness: NDArray[np.float32]) -> tuple[Circle, NDArray[np.fl
     contrast = float(np.percentile(brightness[::2, ::2], 90)) - background
     if contrast < _MIN_CONTRAST:
         return None
-    best, best_agreement = None, _MIN_AGREEMENT
+    best, best_score = None, 0.0
     for level in _EDGE_LEVELS:
         hull = _region_hull((brightness > background + max(3.0, level * contrast)).astype(np.uint8))
-        circle = None if hull is None else _fit_circle(hull, brightness.shape)
-        if hull is None or circle is None:
+        fitted = None if hull is None else _fit_circle(hull, brightness.shape)
+        if hull is None or fitted is None:
             continue
+        circle, support = fitted
         agreement = _agreement(hull, circle, brightness.shape)
-        if agreement >= _GOOD_AGREEMENT:
+        if agreement >= _GOOD_AGREEMENT and support >= _GOOD_SUPPORT:
             return circle, hull
-        if agreement > best_agreement:
-            best, best_agreement = (circle, hull), agreement
+        if agreement >= _MIN_AGREEMENT and agreement * support > best_score:
+            best, best_score = (circle, hull), agreement * support
     return best
 
 
@@ -219,7 +221,8 @@ def _region_hull(bright: NDArray[np.uint8]) -> NDArray[np.float64] | None:
     return np.asarray(cv2.convexHull(largest)[:, 0], dtype=np.float64)
 
 
-def _fit_circle(hull: NDArray[np.float64], shape: tuple[int, ...]) -> Circle | None:
+def _fit_circle(hull: NDArray[np.float64], shape: tuple[int, ...]) -> tuple[Circle, float] | None:
+    """The circle through most of the corners inside the picture, and their share."""
     height, width = shape[:2]
     # Where the frame cuts the disc, the region's edge is the frame's and says nothing about the circle.
     inside = (hull[:, 0] > 1) & (hull[:, 1] > 1) & (hull[:, 0] < width - 2) & (hull[:, 1] < height - 2)
@@ -242,7 +245,7 @@ def _fit_circle(hull: NDArray[np.float64], shape: tuple[int, ...]) -> Circle | N
     if len(bins) < _MIN_ARC_SHARE * _ARC_BINS:
         return None
     # A region ends on its last bright pixel's centre, half a pixel inside its edge.
-    return center_x, center_y, radius_px + 0.5
+    return (center_x, center_y, radius_px + 0.5), len(arc) / len(points)
 
 
 def _circles_through(triples: NDArray[np.float64]) -> NDArray[np.float64]:

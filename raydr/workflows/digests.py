@@ -38,9 +38,10 @@ def _digest(name: str, uri: str) -> str:
         raise InputError(f"{uri}: {name}: does not exist{more}")
     if not storage.is_folder(uri):
         return storage.digest_file(uri)
-    for description in (storage.join(uri, DESCRIPTION), storage.join(uri, MANIFEST)):
-        if storage.exists(description):
-            return storage.digest_file(description)
+    description = storage.join(uri, MANIFEST if name == "shards" else DESCRIPTION)
+    is_ours = "." not in name  # a dataset's folder, `NAME.images`, may hold a file of that name
+    if is_ours and storage.exists(description):
+        return storage.digest_file(description)
     prefix = storage.absolute(uri).rstrip("/") + "/"
     lines = [f"{found.removeprefix(prefix)} {size}" for found, size, _ in storage.list_files(uri)]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

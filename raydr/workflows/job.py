@@ -74,6 +74,7 @@ def perform(
     inputs: Mapping[str, str],
     pipeline: Pipeline | None,
     digests: Mapping[str, str] | None = None,
+    find_fault: Callable[[StageResult], str | None] = lambda _: None,
     body: Callable[[Stage], Outcome],
 ) -> StageResult:
     """Run a verb's body unless its result is there already, made with the same settings from the same inputs.
@@ -84,6 +85,7 @@ def perform(
         inputs: URIs by name; their digests decide whether the result still stands.
         digests: Digests of further inputs that are no files.
         pipeline: The `run` it is part of, if any.
+        find_fault: What is wrong with the artifacts of an earlier result that else would stand, None where nothing is.
         body: The work.
     """
     found = {name: digest_of_input(name, uri) for name, uri in inputs.items()} | dict(digests or {})
@@ -91,11 +93,12 @@ def perform(
     out = storage.absolute(settings.out)
     previous = check_out(out, verb)
     if previous is not None and (previous.settings_digest, dict(previous.inputs)) == (settings_digest, found):
-        lost = [name for name, uri in previous.artifacts.items() if not storage.exists(uri)]
-        if not lost:
+        lost = [f"{name} is gone" for name, uri in previous.artifacts.items() if not storage.exists(uri)]
+        fault = lost[0] if lost else find_fault(previous)
+        if fault is None:
             say(f"{verb}: up to date ({out})")
             return previous.again()
-        say(f"{verb}: {lost[0]} is gone, so it is made again")
+        say(f"{verb}: {fault}, so it is made again")
     tracker, parent = pipeline.open() if pipeline else (open_tracking(settings, out), "")
     run_id = start_or_continue(
         tracker, verb, out=out, identity=identity_of(settings_digest, found), settings=settings, parent_id=parent

@@ -5,7 +5,10 @@ from raydr.build import build_shard_preprocess
 from raydr.config.jobs import PrepareSettings
 from raydr.data.ingest import QUALITY_TABLE, QUARANTINE, SHARDS, prepare_shards
 from raydr.data.manifest import read_manifest
-from raydr.errors import RunError
+from raydr.data.photographs import PASSING_REASONS
+from raydr.data.prepared import Recipe
+from raydr.data.shards import check_parts
+from raydr.errors import InputError, RunError
 from raydr.reporting.prepare_report import write_prepare_report
 from raydr.workflows.cluster import connected
 from raydr.workflows.console import say
@@ -25,10 +28,10 @@ def prepare(settings: PrepareSettings, *, pipeline: Pipeline | None = None) -> S
             counts = prepare_shards(
                 manifest.select(["image_id", "uri"]),
                 out=stage.out,
-                preprocess=preprocess,
+                recipe=Recipe(preprocess, settings.jpeg_quality),
                 images_per_shard=settings.images_per_shard,
-                jpeg_quality=settings.jpeg_quality,
                 decode_cpus=settings.cluster.decode_cpus,
+                max_bad_fraction=settings.max_bad_fraction,
                 verify=settings.verify,
                 on_progress=ProgressLine("photographs"),
             )
@@ -65,4 +68,23 @@ def prepare(settings: PrepareSettings, *, pipeline: Pipeline | None = None) -> S
         }
         return Outcome(metrics, artifacts, {"num_images": counts.num_images, "num_quarantined": bad})
 
-    return perform(settings, "prepare", inputs={"manifest": settings.manifest}, pipeline=pipeline, body=body)
+    def find_fault(previous: StageResult) -> str | None:
+        if settings.verify:
+            return "its shards are to be verified"
+        passing = {reason: previous.metrics["quarantined"].get(reason, 0) for reason in PASSING_REASONS}
+        if failed := [f"{count} {reason}" for reason, count in passing.items() if count]:
+            return f"photographs may be there now ({', '.join(failed)})"
+        try:
+            check_parts(previous.artifacts["shards"])
+        except InputError as error:
+            return f"its shards are not whole ({error})"
+        return None
+
+    return perform(
+        settings,
+        "prepare",
+        inputs={"manifest": settings.manifest},
+        pipeline=pipeline,
+        find_fault=find_fault,
+        body=body,
+    )

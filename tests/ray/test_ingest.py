@@ -12,7 +12,7 @@ import pytest
 from raydr.data import part_tasks
 from raydr.data.ingest import prepare_shards
 from raydr.data.parts import MANIFEST
-from raydr.data.prepared import QUALITY, prepare_chunk
+from raydr.data.prepared import QUALITY, Recipe, prepare_chunk
 from raydr.errors import InputError, RunError
 from raydr.images.jpeg import encode
 from raydr.images.preprocess import Preprocess
@@ -29,9 +29,8 @@ def _prepare(rows, out, *, images_per_shard=5, preprocess=CANVAS, **options):
     return prepare_shards(
         rows,
         out=str(out),
-        preprocess=preprocess,
+        recipe=Recipe(preprocess, 90),
         images_per_shard=images_per_shard,
-        jpeg_quality=90,
         decode_cpus=1.0,
         **options,
     )

@@ -12,7 +12,9 @@ import pyarrow.fs as pafs
 import pytest
 
 from raydr import cli, storage
+from raydr.data.blocks import DecodeRoom
 from raydr.data.ingest import prepare_shards
+from raydr.data.prepared import Recipe
 from raydr.data.streams import collect_pool, stream_originals, stream_shards
 from raydr.images.preprocess import Preprocess
 from raydr.storage import patience
@@ -259,7 +261,7 @@ def test_a_server_that_goes_away_while_preparing_costs_no_photograph(ray_cluster
 
     with ThreadPoolExecutor(1) as thread:
         striking = thread.submit(strike)
-        counts = prepare_shards(rows, out=out, preprocess=CANVAS, images_per_shard=48, jpeg_quality=90, decode_cpus=1.0)
+        counts = prepare_shards(rows, out=out, recipe=Recipe(CANVAS, 90), images_per_shard=48, decode_cpus=1.0)
         striking.result()
     assert seen["parts_before"] < 40
     assert (counts.num_written, dict(counts.quarantined)) == (rows.num_rows, {})
@@ -268,10 +270,10 @@ def test_a_server_that_goes_away_while_preparing_costs_no_photograph(ray_cluster
     assert sorted(ids) == sorted(rows["image_id"].to_pylist())
 
     wanted = pa.table({"row": pa.array([3, 1500]), "grade": pa.array([0, 1]), "image_id": ["set/3", "set/1500"]})
-    pool = collect_pool(stream_shards(f"{out}/shards", wanted, preprocess=CANVAS, decode_cpus=1.0), side_px=48)
+    pool = collect_pool(stream_shards(f"{out}/shards", wanted, preprocess=CANVAS, room=DecodeRoom()), side_px=48)
     assert pool.row.tolist() == [3, 1500]
     from_originals = pa.table({"row": pa.array([3]), "grade": pa.array([0]), "uri": [rows["uri"][3].as_py()]})
-    direct = collect_pool(stream_originals(from_originals, preprocess=CANVAS, decode_cpus=1.0), side_px=48)
+    direct = collect_pool(stream_originals(from_originals, preprocess=CANVAS, room=DecodeRoom()), side_px=48)
     assert np.abs(pool.image[0].astype(int) - direct.image[0].astype(int)).mean() < 3  # but for the shard's JPEG
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from raydr.data.ingest import prepare_shards
+from raydr.data.prepared import Recipe
 from raydr.engine.package import ModelDescription, save_model
 from raydr.errors import InputError
 from raydr.images.dihedral import dihedral_views
@@ -84,9 +85,8 @@ def test_shards_score_as_the_photographs_and_quarantine_is_an_error(
     prepare_shards(
         rows,
         out=str(tmp_path),
-        preprocess=Preprocess(side_px=48),
+        recipe=Recipe(Preprocess(side_px=48), 100),
         images_per_shard=4,
-        jpeg_quality=100,
         decode_cpus=1.0,
     )
     through = dataclasses.replace(INPUT, through_px=48)

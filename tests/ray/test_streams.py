@@ -14,6 +14,7 @@ import pytest
 from raydr.data.blocks import DecodeRoom
 from raydr.data.epochs import EpochClock, start_clock
 from raydr.data.ingest import prepare_shards
+from raydr.data.prepared import Recipe
 from raydr.data.shards import shard_side
 from raydr.data.streams import Shuffle, collect_pool, stream_originals, stream_shards
 from raydr.errors import InputError
@@ -48,9 +49,8 @@ def prepared(ray_cluster, tmp_path_factory, write_photographs, write_broken):
     prepare_shards(
         rows,
         out=str(folder),
-        preprocess=Preprocess(side_px=48),
+        recipe=Recipe(Preprocess(side_px=48), 95),
         images_per_shard=4,
-        jpeg_quality=95,
         decode_cpus=1.0,
     )
     return str(folder / "shards"), rows

@@ -1,11 +1,14 @@
 """Real photographs: discs are found at full size and small, equalising makes two clinics alike, the index is right."""
 
 import csv
+import io
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from raydr.data.audit import audit_leaks
 from raydr.data.budget import BudgetRule
@@ -15,9 +18,10 @@ from raydr.data.layouts.eyepacs import EyePacs
 from raydr.data.manifest import summary
 from raydr.data.partition import SplitRule
 from raydr.data.sources import Source
-from raydr.images.fundus import RetinalDisc, find_retinal_disc
+from raydr.images.fundus import RetinalDisc, find_retinal_disc, sight_retina
 from raydr.images.jpeg import decode
 from raydr.images.preprocess import Preprocess
+from raydr.images.quality import measure_quality
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 
@@ -98,6 +102,50 @@ def test_the_discs_of_the_other_clinic_are_cut_at_top_and_bottom():
         found = Preprocess(side_px=128)(data)
         assert not found[64:, 60:68].max(axis=2)[-4:].max() > 40
         assert found[64, 6:122].max(axis=1).min() > 20
+
+
+def every_tenth(folder: str) -> list[bytes]:
+    return [path.read_bytes() for path in sorted((DATA / folder / "images").iterdir())[::10]]
+
+
+def test_one_camera_has_one_disc():
+    """Of the other clinic's photographs, but for a few taken with another angle of view."""
+    found = np.array([(disc.radius_px, disc.center_y_px) for disc, _, _ in map(disc_of, every_tenth("external192"))])
+    off = np.abs(found - np.median(found, axis=0)).max(axis=1) / (2 * np.median(found[:, 0]))
+    assert (off < 0.02).mean() > 0.95
+
+
+@pytest.mark.parametrize(("folder", "share"), [("external192", 0.97), ("eyepacs192", 0.96)])
+def test_nearly_all_photographs_that_were_graded_are_called_gradable(folder, share):
+    """Graders graded all of them; the few refused show hardly a vessel."""
+    found = [Preprocess(side_px=192).examine(data).quality for data in every_tenth(folder)]
+    assert share < np.mean([quality.gradable for quality in found]) <= 1
+    assert np.mean([quality.disc_fraction > 0 for quality in found]) > 0.99
+
+
+@pytest.mark.parametrize("name", ORIGINALS)
+def test_an_original_is_gradable_and_spoilt_it_is_not(name):
+    image = decode((DATA / "originals" / name).read_bytes(), min_side_px=600)
+    disc = find_retinal_disc(image)
+    spoilt = {
+        "as it is": image,
+        "blurred": cv2.GaussianBlur(image, (0, 0), 6 / 192 * disc.radius_px),
+        "dark": (image * 0.1).astype(np.uint8),
+        "overexposed": np.clip(image * 6.0, 0, 255).astype(np.uint8),
+        "no retina": np.full_like(image, 40),
+    }
+    found = {what: measure_quality(sight_retina(picture)).gradable for what, picture in spoilt.items()}
+    assert found == {what: what == "as it is" for what in spoilt}
+
+
+@pytest.mark.parametrize("name", ORIGINALS)
+def test_an_original_is_examined_in_its_own_pixels(name):
+    data = (DATA / "originals" / name).read_bytes()
+    found = Preprocess(side_px=224).examine(data)
+    with Image.open(io.BytesIO(data)) as image:
+        assert (found.width_px, found.height_px) == image.size
+    place = np.array([found.disc.center_x_px, found.disc.center_y_px, found.disc.radius_px]) / found.width_px
+    np.testing.assert_allclose(place, ORIGINALS[name], atol=0.012)
 
 
 def colour_statistics(images: list[np.ndarray]) -> np.ndarray:

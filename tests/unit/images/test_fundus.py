@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 from raydr.images.fundus import RetinalDisc, crop_retinal_disc, find_retina, find_retinal_disc, pad_to_square
+from raydr.images.phantom_camera import CAMERAS, lay_plate
+from raydr.images.phantom_picture import draw_phantom, random_stream
 from raydr.images.resize import resize
 
 HEIGHT, WIDTH = 400, 600
@@ -72,6 +74,94 @@ def test_a_tab_on_the_edge_does_not_move_the_disc():
     image = photograph(radius=170)
     cv2.rectangle(image, (420, 75), (436, 91), (150, 75, 40), -1)
     check_found(image, 300, 200, 170)
+
+
+def check_within_2_percent(image: np.ndarray, x: float, y: float, radius: float) -> None:
+    check_found(image, x, y, radius, share=2 * 0.02)
+
+
+@pytest.mark.parametrize("gain", [2.0, 4.0, 20.0])
+def test_an_overexposed_disc_is_found(gain):
+    image = photograph(radius=170).astype(float)
+    check_within_2_percent(np.clip(image * gain, 0, 255).astype(np.uint8), 300, 200, 170)
+
+
+@pytest.mark.parametrize("fall", [0.8, 0.9])
+def test_a_disc_that_fades_towards_its_edge_is_found(fall):
+    rows, columns = np.mgrid[:HEIGHT, :WIDTH] + 0.5
+    distance = np.hypot(columns - 300, rows - 200) / 170
+    light = np.where(distance <= 1, 160 * (1 - fall * distance**2), 2)
+    check_within_2_percent(np.stack([light, 0.5 * light, 0.3 * light], axis=2).astype(np.uint8), 300, 200, 170)
+
+
+@pytest.mark.parametrize("angle", [0, 75, 160, 230])
+def test_a_shadow_over_a_third_of_the_disc_does_not_move_it(angle):
+    image = photograph(radius=170)
+    rows, columns = np.mgrid[:HEIGHT, :WIDTH] + 0.5
+    along = (columns - 300) * np.cos(np.radians(angle)) + (rows - 200) * np.sin(np.radians(angle))
+    light = np.clip(1.2 - 0.9 * (along + 20) / 170, 0.15, 1)
+    check_within_2_percent((image * light[:, :, None]).astype(np.uint8), 300, 200, 170)
+
+
+@pytest.mark.parametrize("angle", [10, 60, 120, 200, 290])
+def test_a_notch_in_the_edge_does_not_move_the_disc(angle):
+    x, y = 300 + 170 * np.cos(np.radians(angle)), 200 + 170 * np.sin(np.radians(angle))
+    notched, tabbed = photograph(radius=170), photograph(radius=170)
+    cv2.circle(notched, (round(x), round(y)), 22, (2, 2, 2), -1)
+    cv2.circle(tabbed, (round(x), round(y)), 12, (150, 75, 40), -1)
+    check_within_2_percent(notched, 300, 200, 170)
+    check_within_2_percent(tabbed, 300, 200, 170)
+
+
+@pytest.mark.parametrize("place", [(300, 210), (170, 190), (395, 320)])
+def test_a_reflection_of_the_lens_does_not_move_the_disc(place):
+    image = photograph(radius=170, brightness=80)
+    glare = np.zeros((HEIGHT, WIDTH), dtype=np.float32)
+    cv2.ellipse(glare, place, (50, 30), 20, 0, 360, 255, -1)
+    glare = cv2.GaussianBlur(glare, (0, 0), 6)
+    check_within_2_percent(np.clip(image + glare[:, :, None], 0, 255).astype(np.uint8), 300, 200, 170)
+
+
+def test_a_bright_crescent_at_the_edge_does_not_move_the_disc():
+    image = photograph(radius=170, brightness=90).astype(float)
+    rows, columns = np.mgrid[:HEIGHT, :WIDTH] + 0.5
+    is_lit = (np.hypot(columns - 300, rows - 200) < 170) & (np.hypot(columns - 270, rows - 170) > 165)
+    check_within_2_percent(np.where(is_lit[:, :, None], 230, image).astype(np.uint8), 300, 200, 170)
+
+
+@pytest.mark.parametrize("corner", [(5, 30), (360, 30), (5, 390), (360, 390)])
+def test_text_in_any_corner_does_not_move_a_cut_disc(corner):
+    image = photograph(radius=230)
+    cv2.putText(image, "R 45deg 03.02.15", corner, cv2.FONT_HERSHEY_SIMPLEX, 0.8, (255, 255, 255), 2)
+    check_within_2_percent(image, 300, 200, 230)
+
+
+@pytest.mark.parametrize("size", [(500, 500), (700, 400), (400, 1000), (193, 288)])
+def test_the_pictures_shape_does_not_count(size):
+    height, width = size
+    x, y, radius = 0.48 * width, 0.52 * height, 0.42 * min(size)
+    check_within_2_percent(photograph(x=x, y=y, radius=radius, size=size), x, y, radius)
+
+
+@pytest.mark.parametrize(
+    ("strength", "share", "radius"), [(20, 1.0, 140), (35, 0.6, 148), (65, 0.4, 140), (65, 0.4, 148)]
+)
+def test_noise_around_the_disc_in_a_padded_picture_is_not_taken_for_it(strength, share, radius):
+    """As public copies come: the histogram stretched, noise and all, then padded to a square with black."""
+    generator = np.random.default_rng(0)
+    image = photograph(x=230, y=150, radius=radius, brightness=230, size=(300, 420)).astype(float)
+    noise = np.abs(generator.normal(0, strength, image.shape)) * (generator.random((300, 420)) < share)[:, :, None]
+    padded = np.zeros((420, 420, 3), dtype=np.uint8)
+    padded[60:360] = np.clip(image + noise * (image < 30), 0, 255)
+    check_within_2_percent(padded, 230, 210, radius)
+
+
+@pytest.mark.parametrize("camera", ["a", "b"])
+@pytest.mark.parametrize("seed", range(6))
+def test_the_disc_of_a_phantom_is_where_its_camera_saw_it(camera, seed):
+    plate = lay_plate(random_stream(seed, "photograph", "left"), CAMERAS[camera], side_px=500, is_left=True)
+    image = draw_phantom(patient_seed=seed, eye="left", grade=4, side_px=500, camera=camera)
+    check_within_2_percent(image, plate.center_x_px, plate.center_y_px, plate.radius_px)
 
 
 def test_a_large_picture_gives_the_same_disc_as_a_small_one():

@@ -1,8 +1,10 @@
 """One way from a file's bytes to an input, whatever the file; only UnreadableImageError comes out of a bad one."""
 
 import dataclasses
+import hashlib
 import io
 import json
+import os
 import subprocess
 import sys
 
@@ -54,6 +56,33 @@ def test_enhancement_is_applied_to_the_canvas(kind):
     data = encode(photograph())
     plain = Preprocess(side_px=100).canvas(data)
     np.testing.assert_array_equal(Preprocess(side_px=100, enhance=kind).canvas(data), enhance(plain, kind))
+
+
+def test_another_process_makes_the_same_bytes(tmp_path):
+    """Every stage runs elsewhere: what it sees must not depend on a process, its threads or its hash seed."""
+    (tmp_path / "a.jpeg").write_bytes(encode(photograph()))
+    code = (
+        "import sys, hashlib, cv2; from pathlib import Path; from raydr.images.preprocess import Preprocess\n"
+        "cv2.setNumThreads(int(sys.argv[2])); data = Path(sys.argv[1]).read_bytes()\n"
+        "for kind in ('none', 'equalize', 'clahe', 'graham'):\n"
+        "    print(hashlib.sha256(Preprocess(side_px=100, enhance=kind).canvas(data).tobytes()).hexdigest())\n"
+    )
+    outputs = {
+        subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path / "a.jpeg"), threads],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "PYTHONHASHSEED": threads},
+        ).stdout
+        for threads in ("1", "3")
+    }
+    here = [
+        hashlib.sha256(Preprocess(side_px=100, enhance=kind).canvas(encode(photograph())).tobytes()).hexdigest()
+        for kind in ("none", "equalize", "clahe", "graham")
+    ]
+    assert outputs == {"\n".join([*here, ""])}
+    assert len(set(here)) == 4
 
 
 def test_an_input_through_a_larger_canvas_is_the_canvas_resized():
