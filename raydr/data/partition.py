@@ -74,12 +74,12 @@ def _filled(
     # A patient without a split of his own, in a source that has splits, is a train patient.
     split_of_patient = {patient: min(splits) for patient, splits in given_of_patient.items()}
     known = set().union(*given_of_patient.values())
-    if "val" not in known:
-        rows = [
-            row
-            for row, patient in enumerate(patients)
-            if grades[row] >= 0 and given_of_patient.get(patient, {"train"}) == {"train"}
-        ]
+    rows = [
+        row
+        for row, patient in enumerate(patients)
+        if grades[row] >= 0 and given_of_patient.get(patient, {"train"}) == {"train"}
+    ]
+    if not known or ("val" not in known and rows):
         chosen = _dealt(
             [patients[row] for row in rows],
             [grades[row] for row in rows],

@@ -100,7 +100,8 @@ def test_too_many_bad_photographs_fail_the_job_but_the_shards_stay(workplace, fa
     status, output = failed
     assert status == 1, output
     assert "prepare: 1 of 321 photographs cannot be read (1 truncated), more than max_bad_fraction = 0" in output
-    assert (workplace / "prepared" / "shards" / "manifest.json").exists()
+    assert len(recorded(workplace / "prepared")) == 41
+    assert not (workplace / "prepared" / "shards" / "manifest.json").exists()  # no reader takes them for complete
     assert not (workplace / "prepared" / "result.json").exists()
 
 
@@ -124,3 +125,18 @@ def test_a_mended_photograph_and_new_images_add_shards(workplace, uris, failed, 
     status, output = prepare("--set", "max_bad_fraction=0")
     assert status == 0
     assert "prepare: up to date" in output
+
+
+def test_a_lost_shard_is_made_again_by_the_same_command(workplace, uris, failed, prepare):
+    assert prepare()[0] == 0
+    before = recorded(workplace / "prepared")
+    lost = sorted(before)[1]
+    (workplace / "prepared" / "shards" / lost).unlink()
+    status, output = prepare()
+    assert status == 0
+    assert (
+        f"prepare: its shards are not whole ({workplace}/prepared/shards/manifest.json: parts: {lost} is missing"
+        in output
+    )
+    assert recorded(workplace / "prepared")[lost][2] == before[lost][2]
+    assert "prepare: up to date" in prepare()[1]

@@ -159,6 +159,19 @@ def test_other_settings_start_over_and_the_old_shards_stay_until_the_new_are_com
     assert {len(row["jpeg"]) > 0 for row in _stored(out)} == {True}
 
 
+def test_too_many_bad_photographs_leave_the_older_shards_as_they_are(
+    ray_cluster, tmp_path, write_photographs, write_broken
+):
+    good, out = write_photographs(tmp_path / "photographs", 4), tmp_path / "out"
+    _prepare(_rows(good), out)
+    before, manifest = _parts(out), (out / "shards" / MANIFEST).read_bytes()
+    rows = _rows([*good, write_broken(tmp_path / "broken")["truncated"]])
+    counts = _prepare(rows, out, preprocess=Preprocess(side_px=32), max_bad_fraction=0.1)
+    assert (counts.num_images, counts.num_written) == (5, 4)
+    assert (out / "shards" / MANIFEST).read_bytes() == manifest
+    assert {path: written for path, written in _parts(out).items() if path in before} == before
+
+
 def test_torn_lost_and_unrecorded_shards_are_made_again_and_leftovers_go(ray_cluster, tmp_path, write_photographs):
     rows, out = _rows(write_photographs(tmp_path / "photographs", 20)), tmp_path / "out"
     _prepare(rows, out)

@@ -141,6 +141,17 @@ def test_missing_and_empty_files_are_counted_and_not_taken_for_the_same(tmp_path
     assert audit.findings.num_rows == 0
 
 
+@pytest.mark.parametrize("error", [storage.DeniedError, storage.UnavailableError])
+def test_a_store_that_refuses_or_is_away_is_no_clean_audit(tmp_path, monkeypatch, error):
+    def refuse(uri: str) -> bytes:
+        raise error(13, "refused", uri)
+
+    rows = manifest(tmp_path, [("1", "p", "train", b"1")])
+    monkeypatch.setattr(storage, "read_bytes", refuse)
+    with pytest.raises(error):
+        audit_leaks(rows)
+
+
 def test_pictures_of_nothing_are_not_taken_for_the_same(tmp_path):
     black = [encode(np.full((300, 300, 3), level, np.uint8)) for level in (0, 1, 2)]
     rows: list[Row] = [(str(k), f"p{k}", split, black[k]) for k, split in enumerate(("train", "val", "test"))]

@@ -149,6 +149,17 @@ def test_a_split_file_without_val_has_it_dealt_from_its_train_patients(kaggle, t
     check_no_patient_is_shared(found)
 
 
+def test_a_source_that_names_its_test_patients_alone_gets_val_from_the_others(tmp_path):
+    write_images(tmp_path / "one", [f"x{i}" for i in range(60)])
+    rows = "".join(f"x{i},{(0, 3)[i % 4 == 0]},{'test' if i < 20 else ''}\n" for i in range(60))
+    (tmp_path / "one.csv").write_text("image,grade,split\n" + rows)
+    layout = CsvFile(str(tmp_path / "one"), str(tmp_path / "one.csv"), columns=Columns("image", "grade", split="split"))
+    found = built(Source("one", layout))
+    assert images_of(found, "test") == {f"one/x{i}" for i in range(20)}
+    assert len(images_of(found, "val")) == 6
+    assert len(images_of(found, "train")) == 34
+
+
 def test_a_split_file_with_val_is_kept_as_it_is(kaggle, tmp_path):
     given = {patient: ("train", "train", "val", "test")[patient % 4] for patient in range(NUM_PATIENTS)}
     found = built(with_splits(kaggle, tmp_path, given))
