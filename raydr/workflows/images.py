@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import ray.data
 from numpy.typing import NDArray
 
@@ -15,7 +16,7 @@ from raydr.data.budget import read_budget
 from raydr.data.epochs import EpochClock, start_clock
 from raydr.data.manifest import grades_of, read_manifest, rows_of_images, rows_where
 from raydr.data.nodes import alive_nodes
-from raydr.data.shards import shard_side
+from raydr.data.shards import quarantined, shard_side
 from raydr.data.streams import Shuffle, collect_pool, fits_memory, stream_originals, stream_shards
 from raydr.engine.batch import UNLABELLED, Pool, empty_pool
 from raydr.errors import InputError
@@ -71,7 +72,7 @@ def dataset(
     shuffle: Shuffle | None = None,
 ) -> ray.data.Dataset:
     """Decoded images of some rows, lazily; ``graded`` says whether their grades go with them."""
-    room = DecodeRoom(cluster.decode_cpus, cluster.decode_label)
+    room = DecodeRoom(cluster.decode_cpus, cluster.decode_label, cluster.autoscaling)
     grades = grades_of(manifest)[rows] if graded else np.full(len(rows), UNLABELLED)
     columns: Mapping[str, pa.Array] = {"row": pa.array(rows), "grade": pa.array(grades, pa.int64())}
     chosen = manifest.take(rows)
@@ -118,9 +119,17 @@ def training_stream(
         shuffle=None if clock is None else Shuffle(seed, clock),
     )
     if clock is not None:
-        return Stream(images, len(rows.train), clock)
+        return Stream(images, len(rows.train) - _num_quarantined(data, rows), clock)
     held = images.materialize()
     return Stream(held, held.count(), None)
+
+
+def _num_quarantined(data: DataSettings, rows: Rows) -> int:
+    """Training images that `prepare` could not use; of originals nothing is known before they are read."""
+    if data.shards is None:
+        return 0
+    bad = pa.array(list(quarantined(data.shards)), pa.string())
+    return int(pc.sum(pc.is_in(rows.manifest["image_id"].take(rows.train), value_set=bad)).as_py() or 0)
 
 
 def small_pool(
