@@ -17,8 +17,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 lint: $(STAMP)
-	$(BIN)/ruff format --check raydr tests
-	$(BIN)/ruff check raydr tests
+	$(BIN)/ruff format --check raydr tests jobs
+	$(BIN)/ruff check raydr tests jobs
 	$(BIN)/mypy raydr
 	$(BIN)/lint-imports
 

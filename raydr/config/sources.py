@@ -56,6 +56,8 @@ class EyepacsSource(_PublicSource):
     """Folder of the test part's photographs; with it and `test_labels` the parts are the train and the test split."""
     test_labels: str | None = None
     """`retinopathy_solution.csv`, `image,level,Usage`."""
+    test_usage: Literal["Public", "Private"] | None = None
+    """Only the test images of this `Usage` (of Kaggle's two leaderboards) are graded; null: all are."""
     gradability: str | None = None
     """`image_name gradability`, blank-separated: the grades of gradability by Voets et al."""
     splits: str | None = None

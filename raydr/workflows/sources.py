@@ -44,6 +44,7 @@ def _layout(settings: SourceSettings) -> Layout:
                 labels=settings.labels,
                 test_images=None if settings.test_images is None else storage.absolute(settings.test_images),
                 test_labels=settings.test_labels,
+                test_usage=settings.test_usage,
                 gradability=settings.gradability,
                 splits=settings.splits,
                 allow_partial=settings.allow_partial,

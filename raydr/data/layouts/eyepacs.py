@@ -6,7 +6,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
-from typing import Final
+from typing import Final, Literal
 
 from raydr.data.folders import read_folder
 from raydr.data.labels import parse_flag, parse_grade, parse_image, read_csv
@@ -14,6 +14,7 @@ from raydr.data.layouts.layout import Label, Part, Published, Reading, check_num
 
 TRAIN: Final = Published((25_810, 2_443, 5_292, 873, 708))
 TEST: Final = Published((39_533, 3_762, 7_861, 1_214, 1_206))
+NUM_USAGE: Final = {"Public": 10_906, "Private": 42_670}
 NUM_GRADABLE: Final = 71_056
 NUM_UNGRADABLE: Final = 17_646
 
@@ -26,6 +27,8 @@ class EyePacs:
     labels: str
     test_images: str | None = None
     test_labels: str | None = None
+    test_usage: Literal["Public", "Private"] | None = None
+    """Only images of this `Usage` keep their grade in the test part; None: all."""
     gradability: str | None = None
     """File `image_name gradability`, blank-separated, over both parts; an ungradable image keeps its grade."""
     splits: str | None = None
@@ -55,11 +58,14 @@ class EyePacs:
     def _part(
         self, images: str, labels: str, gradable: dict[str, bool | None], published: Published, *, split: str | None
     ) -> Part:
-        found = []
-        for line, cells in read_csv(labels, ["image", "level"]):
+        found, usages = [], []
+        only = self.test_usage if split == "test" else None
+        for line, cells in read_csv(labels, ["image", "level", "Usage"] if only else ["image", "level"]):
             where = f"{labels}: line {line}"
             image = parse_image(cells["image"], f"{where}: image")
-            found.append(Label(line, image, grade=parse_grade(cells["level"], f"{where}: level")))
+            grade = parse_grade(cells["level"], f"{where}: level")
+            found.append(Label(line, image, grade=grade))
+            usages.append(cells.get("Usage", ""))
         part = Part(
             read_folder(images),
             labels,
@@ -71,7 +77,14 @@ class EyePacs:
             has_unlabelled=True,
         )
         check_published([part], published, allow_partial=self.allow_partial)
-        return part
+        for usage, number in NUM_USAGE.items() if any(usages) else ():
+            where = f"{labels}: Usage"
+            check_number(where, usages.count(usage), number, f"{usage} images", allow_partial=self.allow_partial)
+        if only is None:
+            return part
+        # The others stay in the test split without a grade: left out, they would be unlabelled images of any split.
+        chosen = zip(part.labels, usages, strict=True)
+        return replace(part, labels=[one if usage == only else replace(one, grade=None) for one, usage in chosen])
 
     def _gradability(self, uri: str) -> dict[str, bool | None]:
         found = {

@@ -38,6 +38,12 @@ def test_the_parts_are_the_splits_and_an_ungradable_image_keeps_its_grade(tree, 
     assert rows["data/2_left"]["label_source"] == "retinopathy_solution.csv"
 
 
+def test_only_images_of_the_wanted_usage_keep_their_grade_and_all_stay_in_test(tree, rows_of):
+    rows = rows_of(whole(tree(FILES), test_usage="Private"))
+    found = {name: (row["grade"], row["split"]) for name, row in rows.items() if row["split"] == "test"}
+    assert found == {"data/2_left": (4, "test"), "data/2_right": (None, "test")}
+
+
 def test_the_train_part_alone_has_no_split(tree, rows_of):
     rows = rows_of(whole(tree(FILES), test_images=None, test_labels=None, gradability=None))
     assert {row["split"] for row in rows.values()} == {None}
@@ -85,3 +91,6 @@ def test_all_that_is_read_decides_whether_an_index_still_stands(tree):
     root = tree(FILES)
     assert set(whole(root).inputs()) == {"labels", "images", "test_labels", "test_images", "gradability"}
     assert set(whole(root, test_images=None, test_labels=None, gradability=None).inputs()) == {"labels", "images"}
+    monkeypatch.setattr("raydr.data.layouts.eyepacs.TEST", Published((1, 0, 0, 0, 1)))
+    message = f"{root}/retinopathy_solution.csv: Usage: expected 10906 Public images, found 1"
+    assert error_of(strict).startswith(message)
