@@ -78,6 +78,9 @@ def test_counts_of_each_part_and_of_the_gradability_are_the_published_ones(tree,
     assert message.startswith(f"{root}/gradability.csv: gradability: expected 71056 gradable images, found 3;")
     monkeypatch.setattr("raydr.data.layouts.eyepacs.TRAIN", Published((1, 0, 1, 0, 0)))
     assert error_of(strict).startswith(f"{root}/retinopathy_solution.csv: level: expected 53576 labels")
+    monkeypatch.setattr("raydr.data.layouts.eyepacs.TEST", Published((1, 0, 0, 0, 1)))
+    message = f"{root}/retinopathy_solution.csv: Usage: expected 10906 Public images, found 1"
+    assert error_of(strict).startswith(message)
 
 
 def test_an_odd_gradability_is_one_line_that_says_where(tree, error_of):
@@ -91,6 +94,3 @@ def test_all_that_is_read_decides_whether_an_index_still_stands(tree):
     root = tree(FILES)
     assert set(whole(root).inputs()) == {"labels", "images", "test_labels", "test_images", "gradability"}
     assert set(whole(root, test_images=None, test_labels=None, gradability=None).inputs()) == {"labels", "images"}
-    monkeypatch.setattr("raydr.data.layouts.eyepacs.TEST", Published((1, 0, 0, 0, 1)))
-    message = f"{root}/retinopathy_solution.csv: Usage: expected 10906 Public images, found 1"
-    assert error_of(strict).startswith(message)
