@@ -88,7 +88,7 @@ def measured(paths: list[str], scratch: Path, *, processes: int, rounds: int, is
     import feed_contenders as feeds
     import ingest_contenders as ingests
 
-    few, many, fed_few, fed_many = (8, 24, 128, 384) if is_quick else (100, 500, 512, 3072)
+    few, many, fed_few, fed_many = (8, 24, 128, 384) if is_quick else (100, 400, 512, 2560)
     shards = str(scratch / "prepared")
     ingests.write_shards(paths, fed_many, shards)  # the cluster's processes start once, as on any cluster in use
     runs: dict[str, tuple[Callable[[int], float], int, int]] = {

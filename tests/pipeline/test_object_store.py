@@ -13,6 +13,7 @@ STAGES = {
     "index": """
 [sources.phantoms]
 layout = "eyepacs"
+allow_partial = true
 images = "BUCKET/phantoms/images"
 labels = "BUCKET/phantoms/trainLabels.csv"
 [budget]
@@ -68,7 +69,10 @@ def test_index_prepare_and_pretrain_work_from_and_into_an_object_store(object_st
         assert process.returncode == 0, output
         results[verb] = json.loads(storage.read_bytes(f"{object_store.uri}/runs/{verb}/result.json"))
     num_images = results["index"]["metrics"]["num_images"]
-    assert results["prepare"]["metrics"] == {"num_images": num_images, "num_written": num_images, "quarantined": {}}
+    prepared = results["prepare"]["metrics"]
+    assert prepared["num_images"] == prepared["num_written"] == prepared["num_new"] == num_images
+    assert prepared["quarantined"] == {}
+    assert storage.exists(f"{object_store.uri}/runs/prepare/report.html")
     assert results["pretrain"]["metrics"]["epochs"] == 1
     assert results["pretrain"]["artifacts"]["model"] == f"{object_store.uri}/runs/pretrain/model"
     assert storage.exists(f"{object_store.uri}/runs/pretrain/model/model.safetensors")
