@@ -83,12 +83,13 @@ def steady(spent: Spent, few: int, many: int) -> Mapping[str, float]:
     return {"images_per_s": rate, "start_up_s": max(0.0, first - few / rate)}
 
 
-def measured(paths: list[str], scratch: Path, *, processes: int, rounds: int, is_quick: bool) -> dict[str, Figure]:
+def measured(paths: list[str], scratch: Path, *, processes: int, rounds: int, many: int) -> dict[str, Figure]:
     """Every contender's images a second and start-up."""
     import feed_contenders as feeds
     import ingest_contenders as ingests
 
-    few, many, fed_few, fed_many = (8, 24, 128, 384) if is_quick else (100, 400, 512, 2560)
+    few, fed_many = many // 4, 64 * (many // 10)
+    fed_few = 64 * (many // 40)
     shards = str(scratch / "prepared")
     ingests.write_shards(paths, fed_many, shards)  # the cluster's processes start once, as on any cluster in use
     runs: dict[str, tuple[Callable[[int], float], int, int]] = {
@@ -113,6 +114,7 @@ def main() -> None:
     parser = arguments(__doc__ or "")
     parser.add_argument("--originals", type=Path, help="folder of photographs to make the files from; else phantoms")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="processes of every contender")
+    parser.add_argument("--many", type=int, help="images of the longer of two runs (400); six times as many are fed")
     options = parser.parse_args()
     from raydr.workflows.environment import set_environment
 
@@ -133,7 +135,7 @@ def main() -> None:
                 scratch,
                 processes=options.processes,
                 rounds=options.rounds or (1 if options.quick else 5),
-                is_quick=options.quick,
+                many=options.many or (40 if options.quick else 400),
             )
     finally:
         shutil.rmtree(scratch)
