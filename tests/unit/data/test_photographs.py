@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -131,3 +132,16 @@ def test_files_come_in_order_with_failures_in_their_place(tmp_path):
     found = list(decoded(uris, lambda content: content[0]))
     assert found[::2] == list(range(0, 20, 2))
     assert all(isinstance(error, UnreadableImageError) and error.reason == "missing" for error in found[1::2])
+
+
+def test_the_next_files_are_read_while_one_is_decoded(monkeypatch):
+    ninth = threading.Event()
+
+    def read(uri):
+        if uri == "8":
+            ninth.set()
+        return uri.encode()
+
+    monkeypatch.setattr(storage, "read_bytes", read)
+    found = decoded([f"{number}" for number in range(20)], lambda content: (content, ninth.wait(10)))
+    assert list(found) == [(f"{number}".encode(), True) for number in range(20)]
