@@ -12,6 +12,7 @@ from ray.data import Datasource, ReadTask
 from ray.data.block import Block, BlockAccessor, BlockMetadata
 
 from raydr.data.epochs import EpochClock
+from raydr.data.nodes import alive_nodes
 from raydr.data.order import ROWS_PER_TASK, Plan, in_order
 
 _TASKS_PER_CPU: Final = 4  # few images are still spread over all CPUs, and the last task is not waited for long
@@ -29,13 +30,18 @@ class DecodeRoom:
     """CPUs one task reserves."""
     label: str | None = None
     """`key=value` of the nodes that tasks run on; None: on any."""
-    store_bytes: float | None = None
-    """Object store that finished pictures may fill; None: what Ray Data thinks fit, half of all."""
+    grows: bool = False
+    """The cluster grows on demand, so its present size says nothing."""
 
     @property
     def selector(self) -> dict[str, str]:
         """The label as Ray takes it."""
         return {} if self.label is None else dict([self.label.split("=", 1)])
+
+    def num_tasks(self) -> float:
+        """How many run at once where nothing else runs."""
+        cpus = sum(node.cpus for node in alive_nodes() if self.label is None or node.has_label(self.label))
+        return max(1.0, cpus / self.num_cpus)
 
 
 def cluster_total(resource: str) -> float:
@@ -67,6 +73,7 @@ def map_plan(
     room: DecodeRoom,
     clock: EpochClock | None = None,
     block_bytes: int | None = None,
+    ahead_bytes: float | None = None,
 ) -> ray.data.Dataset:
     """What ``function`` makes of rows of ``table``, lazily, one task for each set of rows in ``plan``, in its order.
 
@@ -77,6 +84,7 @@ def map_plan(
         room: What the tasks take of the cluster.
         clock: Which epoch it is; None: always the first.
         block_bytes: A piece of at least so many bytes is a block of its own; None: Ray Data joins pieces.
+        ahead_bytes: What is made before it is asked for stays below about so much; None: half the object store.
     """
     source = ChunksDatasource(table, function, plan, clock)
     dataset: ray.data.Dataset = ray.data.read_datasource(
@@ -89,8 +97,8 @@ def map_plan(
     options = context.execution_options
     options.preserve_order = True
     options.label_selector = room.selector or None
-    if room.store_bytes is not None:
-        options.resource_limits = options.resource_limits.copy(object_store_memory=room.store_bytes)
+    if ahead_bytes is not None:
+        options.resource_limits = options.resource_limits.copy(object_store_memory=ahead_bytes)
     return dataset
 
 

@@ -102,13 +102,19 @@ def _check_missing(shards: str, missing: list[str], num_groups: int) -> None:
 def _stream(
     table: pa.Table, decode: Function, plan: Plan, *, preprocess: Preprocess, room: DecodeRoom, shuffle: Shuffle | None
 ) -> ray.data.Dataset:
+    image_bytes, ahead_bytes = 3 * preprocess.side_px**2, None
+    if shuffle is not None and not room.grows:
+        # All that the running tasks make, as only one of them is next in turn, and two blocks more for each.
+        rows_ahead = max(map(len, plan(0))) + 2 * ROWS_PER_TASK
+        ahead_bytes = room.num_tasks() * rows_ahead * image_bytes
     return map_plan(
         table,
         decode,
         plan=plan,
         room=room,
         clock=None if shuffle is None else shuffle.clock,
-        block_bytes=ROWS_PER_TASK * 3 * preprocess.side_px**2,
+        block_bytes=ROWS_PER_TASK * image_bytes,
+        ahead_bytes=ahead_bytes,
     )
 
 

@@ -57,7 +57,7 @@ def train(
                 num_workers=cluster.num_workers,
                 use_gpu=cluster.gpus_per_worker > 0,
                 resources_per_worker=_resources(cluster),
-                label_selector=_trainer_label(cluster),
+                label_selector=trainer_label(cluster),
             ),
             run_config=ray.train.RunConfig(
                 name=name,
@@ -133,7 +133,7 @@ def _data_config(orders: Work, datasets: Mapping[str, ray.data.Dataset]) -> ray.
     )
 
 
-def _trainer_label(cluster: ClusterSettings) -> dict[str, str] | None:
+def trainer_label(cluster: ClusterSettings) -> dict[str, str] | None:
     """Nodes that are there to decode take no trainer."""
     if cluster.decode_label is None:
         return None

@@ -82,7 +82,7 @@ def dataset(
     shuffle: Shuffle | None = None,
 ) -> ray.data.Dataset:
     """Decoded images of some rows, lazily; ``graded`` says whether their grades go with them."""
-    room = DecodeRoom(cluster.decode_cpus, cluster.decode_label)
+    room = DecodeRoom(cluster.decode_cpus, cluster.decode_label, cluster.autoscaling)
     grades = grades_of(manifest)[rows] if graded else np.full(len(rows), UNLABELLED)
     columns: Mapping[str, pa.Array] = {"row": pa.array(rows), "grade": pa.array(grades, pa.int64())}
     chosen = manifest.take(rows)

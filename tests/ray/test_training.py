@@ -5,17 +5,23 @@ import signal
 
 import numpy as np
 import psutil
+import pyarrow as pa
 import pytest
 import ray.data
 
+from raydr.config.images import DataSettings
 from raydr.config.site import ClusterSettings
 from raydr.config.stages import PretrainStage
+from raydr.data.nodes import Node
+from raydr.data.streams import collect_pool
 from raydr.engine.package import read_description
 from raydr.errors import InputError, RunError
 from raydr.images.preprocess import Preprocess
 from raydr.learning.assignment import Assignment
 from raydr.training.trainer import check_room, train
 from raydr.training.worker import LABELLED, STREAM, VALIDATION, Work
+from raydr.workflows import images
+from raydr.workflows.images import Rows, training_stream
 
 pytestmark = pytest.mark.ray
 
@@ -38,6 +44,7 @@ def blocks(count, *, seed, graded):
 
 @pytest.fixture(scope="module")
 def datasets(ray_cluster):
+    """With a stream that is held in memory."""
     return {
         STREAM: blocks(NUM_IMAGES, seed=0, graded=False),
         LABELLED: blocks(20, seed=1, graded=True),
@@ -45,7 +52,33 @@ def datasets(ray_cluster):
     }
 
 
-def orders(folder, *, epochs, learning_rate=1e-3):
+@pytest.fixture
+def photographs(ray_cluster, tmp_path, write_photographs):
+    """The stream of training photographs, given the object store of the cluster's only node."""
+    uris = write_photographs(tmp_path / "photographs", NUM_IMAGES)
+    manifest = pa.table({"uri": uris, "grade": np.zeros(NUM_IMAGES, dtype=np.int8)})
+    none = np.empty(0, dtype=np.int64)
+    rows = Rows(manifest, np.arange(NUM_IMAGES), none, none)
+    data = DataSettings(manifest="manifest.parquet")
+
+    def stream(monkeypatch, store_bytes):
+        monkeypatch.setattr(images, "alive_nodes", lambda: [Node(2.0, 0.0, store_bytes, {}), Node(0.0, 0.0, 1.0, {})])
+        return training_stream(data, rows, preprocess=Preprocess(side_px=SIDE_PX), cluster=CLUSTER, seed=0)
+
+    return stream
+
+
+def test_few_photographs_are_held_in_memory_and_many_are_streamed(photographs, monkeypatch):
+    size = NUM_IMAGES * 3 * SIDE_PX**2
+    held, streamed = (photographs(monkeypatch, share * size) for share in (4.0, 3.0))
+    assert held.clock is None
+    assert streamed.clock is not None
+    for stream in (held, streamed):
+        assert stream.num_images == NUM_IMAGES
+        assert collect_pool(stream.dataset, side_px=SIDE_PX).row.tolist() == list(range(NUM_IMAGES))
+
+
+def orders(folder, *, epochs, learning_rate=1e-3, clock=None):
     stage = PretrainStage.model_validate(
         {
             "model": {"backbone": "test_resnet"},
@@ -60,13 +93,17 @@ def orders(folder, *, epochs, learning_rate=1e-3):
             preprocess=Preprocess(side_px=SIDE_PX), model_folder=f"{folder}/model", seed=0, settings_digest="d"
         ),
         num_streamed=NUM_IMAGES,
+        clock=clock,
         whole=(LABELLED, VALIDATION),
         threads=1,
     )
 
 
-def test_a_killed_worker_costs_its_epoch_and_no_more(datasets, tmp_path):
+def test_a_killed_worker_costs_its_epoch_and_no_more(datasets, photographs, monkeypatch, tmp_path):
     seen, killed = [], []
+    stream = photographs(monkeypatch, 0.0)
+    datasets = {**datasets, STREAM: stream.dataset}
+    order = orders(tmp_path, epochs=4, clock=stream.clock.name)
 
     def on_epoch(metrics):
         seen.append(int(metrics["epoch"]))
@@ -79,23 +116,23 @@ def test_a_killed_worker_costs_its_epoch_and_no_more(datasets, tmp_path):
             killed.append(workers[0].pid)
             os.kill(workers[0].pid, signal.SIGKILL)
 
-    result = train(
-        orders(tmp_path, epochs=6), datasets, CLUSTER, folder=str(tmp_path), name="killed", on_epoch=on_epoch
-    )
+    result = train(order, datasets, CLUSTER, folder=str(tmp_path), name="killed", on_epoch=on_epoch)
     assert killed
-    assert [row["epoch"] for row in result.history] == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
-    assert sorted(set(seen)) == [0, 1, 2, 3, 4, 5]
+    assert [row["epoch"] for row in result.history] == [0.0, 1.0, 2.0, 3.0]
+    assert sorted(set(seen)) == [0, 1, 2, 3]
     assert all(np.isfinite(row["loss"]) and 0 <= row["knn_auc"] <= 1 for row in result.history)
     assert read_description(str(tmp_path / "model")).backbone == "test_resnet"
     # A driver killed between the last epoch and its result finds the training finished and trains no more.
     (tmp_path / "model" / "model.json").unlink()
     again = []
-    repeated = train(
-        orders(tmp_path, epochs=6), datasets, CLUSTER, folder=str(tmp_path), name="killed", on_epoch=again.append
-    )
+    repeated = train(order, datasets, CLUSTER, folder=str(tmp_path), name="killed", on_epoch=again.append)
     assert not again
     assert repeated.history == result.history
     assert read_description(str(tmp_path / "model")).backbone == "test_resnet"
+    # The workers that went on saw what they would have seen: the losses are those of a training that nobody disturbed.
+    quiet = train(order, datasets, CLUSTER, folder=str(tmp_path), name="quiet", on_epoch=again.append)
+    for name in ("loss", "knn_auc"):
+        assert [row[name] for row in result.history] == pytest.approx([row[name] for row in quiet.history], abs=1e-5)
 
 
 def test_a_loss_that_is_no_number_fails_the_run_in_the_workers_own_words(datasets, tmp_path):
