@@ -1,8 +1,9 @@
 """What changes per site, not per experiment: the cluster and where runs are recorded."""
 
+import re
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from raydr.config.section import NonNegativeFloat, PositiveFloat, PositiveInt, Section
 
@@ -18,7 +19,7 @@ class ClusterSettings(Section):
     gpus_per_worker: NonNegativeFloat = 0.0
     decode_cpus: PositiveFloat = 1.0
     """CPUs one decoding task reserves; the rest of the cluster beside the trainers decodes."""
-    decode_label: Annotated[str, Field(pattern=r"^[\w./-]+=[\w.-]+$")] | None = None
+    decode_label: str | None = None
     """Label of the Ray nodes that decode for a training, as `tier=cpu`; trainers keep off them. Null: any node."""
     threads_per_worker: PositiveInt | None = None
     """CPU threads of torch in a worker; null leaves torch's own choice."""
@@ -30,6 +31,13 @@ class ClusterSettings(Section):
     """Object store of a cluster that raydr starts itself; null leaves Ray's own choice (30 % of memory)."""
     local_cpus: PositiveInt | None = None
     """CPUs of a cluster that raydr starts itself; null counts this machine's."""
+
+    @field_validator("decode_label")
+    @classmethod
+    def _check_label(cls, label: str | None) -> str | None:
+        if label is not None and not re.fullmatch(r"[\w./-]+=[\w.-]+", label):
+            raise ValueError(f"must be a key and a value, as 'tier=cpu' (got {label!r})")
+        return label
 
 
 class TrackingSettings(Section):

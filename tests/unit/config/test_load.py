@@ -82,6 +82,10 @@ def test_a_far_off_key_lists_what_is_allowed(errors: Errors) -> None:
         ("[pretrain.optim]\nepochs = true", "pretrain.optim.epochs: must be a whole number (got true)"),
         ("[pretrain]\noptim = 3", "pretrain.optim: must be a table, [...] with keys (got 3)"),
         ("[tracking]\nenabled = 'yes'", "tracking.enabled: must be true or false (got 'yes')"),
+        (
+            "[cluster]\ndecode_label = 'cpu'",
+            "cluster.decode_label: must be a key and a value, as 'tier=cpu' (got 'cpu')",
+        ),
         ("[tracking]\nexperiment = 7", "tracking.experiment: must be text in quotes (got 7)"),
         ("[evaluate]\ndatasets = 'main'", "evaluate.datasets: must be a list, [...] (got 'main')"),
         ("[evaluate]\ndatasets = ['main', 3]", "evaluate.datasets.1: must be text in quotes (got 3)"),
