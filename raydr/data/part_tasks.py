@@ -1,7 +1,7 @@
 """Planned parts made on the cluster: tasks that prepare some photographs each, and tasks that commit a part each.
 
 Plain tasks, not Ray Data: a part is committed as soon as its rows are there, every finished task is progress to show,
-and no CPU is held back for the operator that writes (Ray Data keeps a share for each, on two CPUs one of them).
+and tasks that write take turns with those that decode (a writing operator in Ray Data halved the rate on two CPUs).
 """
 
 import math

@@ -22,6 +22,7 @@ REASONS: Final[Mapping[str, str]] = {
     "permission": "The file may not be read.",
     "unavailable": "The object store failed on this file though it answered.",
     "unreadable": "The file system or the decoder failed on it.",
+    "crash": "The process that decoded it died at every attempt.",
     "empty": "The file has no bytes.",
     "not_an_image": "The content is not of a kind of picture that raydr reads.",
     "truncated": "The file ends before the picture does.",
