@@ -115,7 +115,7 @@ def _measured_part(sighting: Sighting) -> tuple[NDArray[np.uint8], NDArray[np.ui
     grey = cv2.cvtColor(small[rows, columns], cv2.COLOR_RGB2GRAY)
     scale = min(1.0, _SIDE_PX / (2 * radius))
     size = (max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))
-    luma = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+    luma = cv2.resize(grey, size, interpolation=cv2.INTER_LINEAR if scale > 0.5 else cv2.INTER_AREA)
     mask = cv2.resize(is_retina[rows, columns].astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
     reach = 2 * max(1, round(_MARGIN * 2 * radius * scale)) + 1
     inner = cv2.erode(mask, np.ones((reach, reach), dtype=np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
