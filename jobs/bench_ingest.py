@@ -49,10 +49,10 @@ Spent = Callable[[int], float]
 
 def photographs(folder: Path | None) -> Iterator[NDArray[np.uint8]]:
     """Pictures of at least 10 megapixels: those of a folder, enlarged where they have less, or phantoms."""
+    from raydr.data.labels import IMAGE_SUFFIXES
     from raydr.images.phantom import draw_phantom
 
-    suffixes = (".jpeg", ".jpg", ".png", ".tif", ".tiff")
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes) if folder else []
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES) if folder else []
     pictures = [cv2.imread(str(path))[:, :, ::-1] for path in files] or [
         draw_phantom(patient_seed=seed, eye="left", grade=seed % 5, side_px=768) for seed in range(4)
     ]

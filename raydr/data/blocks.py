@@ -12,7 +12,7 @@ from ray.data import Datasource, ReadTask
 from ray.data.block import Block, BlockAccessor, BlockMetadata
 
 from raydr.data.epochs import EpochClock
-from raydr.data.nodes import alive_nodes
+from raydr.data.nodes import alive_nodes, label_pair
 from raydr.data.order import ROWS_PER_TASK, Plan, in_order
 
 _TASKS_PER_CPU: Final = 4  # few images are still spread over all CPUs, and the last task is not waited for long
@@ -36,7 +36,7 @@ class DecodeRoom:
     @property
     def selector(self) -> dict[str, str]:
         """The label as Ray takes it."""
-        return {} if self.label is None else dict([self.label.split("=", 1)])
+        return {} if self.label is None else dict([label_pair(self.label)])
 
     def num_tasks(self) -> float:
         """How many run at once where nothing else runs."""

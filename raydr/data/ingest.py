@@ -42,6 +42,8 @@ class PrepareCounts:
     num_shards: int
     num_bytes: int
     """Of the shards."""
+    is_complete: bool
+    """Whether the manifest names them: not where too many photographs could not be used."""
 
 
 def prepare_shards(
@@ -92,7 +94,8 @@ def prepare_shards(
         raise RuntimeError(f"{good.num_rows} pictures and {bad.num_rows} in quarantine are not {rows.num_rows} rows")
     storage.write_table(storage.join(out, QUARANTINE), bad.select(QUARANTINE_COLUMNS))
     storage.write_table(storage.join(out, QUALITY_TABLE), good.select(QUALITY.names))
-    if bad.num_rows <= max_bad_fraction * rows.num_rows:
+    is_complete = bad.num_rows <= max_bad_fraction * rows.num_rows
+    if is_complete:
         write_manifest(shards, parts, recipe)
         delete_others(shards, files, parts)
     made_numbers = {part.number for part in made}
@@ -104,6 +107,7 @@ def prepare_shards(
         num_new=int(np.isin(good["part"].to_numpy(), new_places).sum()),
         num_shards=len(parts),
         num_bytes=sum(part.num_bytes for part in parts),
+        is_complete=is_complete,
     )
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from raydr import storage
 from raydr.errors import InputError
+from raydr.grades import NUM_GRADES
 
 IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png", ".tif", ".tiff")
 _EYES = {"l": "left", "r": "right", "os": "left", "od": "right"}
@@ -101,28 +102,26 @@ def _named(header: Sequence[str], row: Sequence[str], where: str) -> dict[str, s
 
 def parse_grade(text: str, where: str) -> int | None:
     """The ICDR grade in a cell, None where it is empty; InputError where it is neither."""
-    if text == "":
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if value not in range(5):
-        raise InputError(f"{where}: {text!r} is no grade; allowed: 0, 1, 2, 3, 4 or empty")
-    return int(value)
+    return _parse_number(text, range(NUM_GRADES), f"{where}: {text!r} is no grade; allowed: 0, 1, 2, 3, 4 or empty")
 
 
 def parse_flag(text: str, where: str) -> bool | None:
     """The yes or no in a cell, None where it is empty; InputError where it is neither 0 nor 1."""
+    value = _parse_number(text, range(2), f"{where}: {text!r} is neither 0 nor 1; allowed: 0, 1 or empty")
+    return None if value is None else bool(value)
+
+
+def _parse_number(text: str, allowed: range, message: str) -> int | None:
+    """The whole number in a cell, `2` or `2.0`, None where it is empty; InputError with ``message`` for any other."""
     if text == "":
         return None
     try:
         value = float(text)
     except ValueError:
         value = -1.0
-    if value not in (0.0, 1.0):
-        raise InputError(f"{where}: {text!r} is neither 0 nor 1; allowed: 0, 1 or empty")
-    return value == 1.0
+    if value not in allowed:
+        raise InputError(message)
+    return int(value)
 
 
 def parse_split(text: str, where: str) -> str:

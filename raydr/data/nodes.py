@@ -6,6 +6,12 @@ from dataclasses import dataclass
 import ray
 
 
+def label_pair(label: str) -> tuple[str, str]:
+    """Key and value of a label written `key=value`."""
+    key, _, value = label.partition("=")
+    return key, value
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
     """What a node has, used or not."""
@@ -18,7 +24,7 @@ class Node:
 
     def has_label(self, label: str) -> bool:
         """Whether its labels hold `key=value`."""
-        key, value = label.split("=", 1)
+        key, value = label_pair(label)
         return self.labels.get(key) == value
 
 

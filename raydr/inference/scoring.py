@@ -17,6 +17,7 @@ from ray.data import ActorPoolStrategy
 from raydr import storage
 from raydr.data.blocks import ColumnBatch, DecodeRoom, chunk_sizes, map_chunks
 from raydr.data.decoding import decode_with_errors
+from raydr.data.nodes import alive_nodes
 from raydr.data.shards import quarantined
 from raydr.data.streams import stream_shards
 from raydr.engine.package import NUM_OUTPUTS, load_model, read_description
@@ -158,15 +159,15 @@ def _table(rows: pa.Table, logits: NDArray[np.float32], errors: list[str | None]
 
 def _fitted(placement: Placement) -> Placement:
     """``placement`` such that an actor and a decoding task run at the same time: else neither would ever end."""
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-    cpus = [float(node.get("CPU", 0.0)) for node in nodes]
+    nodes = alive_nodes()
+    cpus = [node.cpus for node in nodes]
     fitted = placement
     if sum(cpus):  # an autoscaling cluster may have no CPU yet
         actor, decode = fit_cpus(placement.cpus_per_actor, placement.decode_cpus, cpus)
         fitted = replace(placement, cpus_per_actor=actor, decode_cpus=decode)
     if fitted.actors is not None:
         return fitted
-    gpus = sum(float(node.get("GPU", 0.0)) for node in nodes)
+    gpus = sum(node.gpus for node in nodes)
     room = gpus / fitted.gpus_per_actor if fitted.gpus_per_actor else sum(cpus) / 2 / max(fitted.cpus_per_actor, 0.1)
     return replace(fitted, actors=max(1, int(room)))
 

@@ -17,7 +17,7 @@ from ray.train.v2.api.exceptions import TrainingFailedError
 
 from raydr import storage
 from raydr.config.site import ClusterSettings
-from raydr.data.nodes import Node, alive_nodes
+from raydr.data.nodes import Node, alive_nodes, label_pair
 from raydr.errors import InputError, RunError
 from raydr.training.progress import OnEpoch, ProgressLog, ProgressWatch
 from raydr.training.worker import STREAM, Work, work
@@ -137,7 +137,7 @@ def trainer_label(cluster: ClusterSettings) -> dict[str, str] | None:
     """Nodes that are there to decode take no trainer."""
     if cluster.decode_label is None:
         return None
-    key, value = cluster.decode_label.split("=", 1)
+    key, value = label_pair(cluster.decode_label)
     return {key: f"!{value}"}
 
 

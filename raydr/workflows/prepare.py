@@ -53,7 +53,7 @@ def prepare(settings: PrepareSettings, *, pipeline: Pipeline | None = None) -> S
         )
         write_prepare_report(artifacts["report"], report)  # before too many bad ones are refused: it shows them
         bad = counts.num_images - counts.num_written
-        if bad > settings.max_bad_fraction * counts.num_images:
+        if not counts.is_complete:
             raise RunError(
                 f"prepare: {bad} of {counts.num_images} photographs cannot be read ({reasons}), more than "
                 f"max_bad_fraction = {settings.max_bad_fraction:g}; see {stage.path(QUARANTINE)}; the rest is prepared"
