@@ -46,15 +46,6 @@ class OptimSettings(Section):
     precision: Literal["fp32", "bf16"] = "fp32"
 
 
-class SimclrSettings(Section):
-    """SimCLR (arXiv:2002.05709): every view must find its twin among all workers' views."""
-
-    name: Literal["simclr"] = "simclr"
-    temperature: PositiveFloat = 0.2
-    hidden_dim: PositiveInt = 512
-    projection_dim: PositiveInt = 128
-
-
 class HeadSettings(Section):
     """What the network predicts."""
 

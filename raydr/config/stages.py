@@ -15,8 +15,8 @@ from raydr.config.learning import (
     OptimSettings,
     Preset,
     ProbeSettings,
-    SimclrSettings,
 )
+from raydr.config.methods import MethodSettings, SimclrSettings
 from raydr.config.section import AsTuple, Fraction, PositiveInt, Section
 from raydr.config.sources import BudgetSettings, SourceSettings, SplitSettings
 from raydr.config.space import Choice, Uniform
@@ -96,7 +96,7 @@ class PretrainStage(Section):
     """Self-supervised pretraining of the backbone on every training image."""
 
     model: ModelSettings = ModelSettings()
-    method: SimclrSettings = SimclrSettings()
+    method: MethodSettings = SimclrSettings()
     optim: PretrainOptim = PretrainOptim()
     augment: Preset = "weak_medium"
     probe: ProbeSettings = ProbeSettings()

@@ -24,6 +24,12 @@ class Batch:
         moved = (tensor.to(device, non_blocking=True) for tensor in (self.image, self.row, self.grade))
         return Batch(*moved)
 
+    def pieces(self, num_images: int) -> Iterator["Batch"]:
+        """Consecutive parts of so many images, the last one as small as it comes."""
+        for start in range(0, len(self.row), num_images):
+            rows = slice(start, start + num_images)
+            yield Batch(self.image[rows], self.row[rows], self.grade[rows])
+
     def joined(self, other: "Batch") -> "Batch":
         """Both batches as one, this one's images first."""
         return Batch(

@@ -58,15 +58,6 @@ def gather_rows(
     return values[order], rows[order]
 
 
-def mean_over_workers(value: float, world_size: int, device: torch.device) -> float:
-    """The workers' mean of a number."""
-    if world_size == 1:
-        return value
-    total = torch.tensor(value, dtype=torch.float64 if device.type == "cpu" else torch.float32, device=device)
-    dist.all_reduce(total)
-    return float(total) / world_size
-
-
 def share_buffers(network: nn.Module, world_size: int) -> None:
     """Give every worker rank 0's buffers: batch statistics drift apart from one forward pass to the next."""
     if world_size > 1:

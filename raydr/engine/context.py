@@ -1,6 +1,8 @@
-"""The seam to whatever runs a training: rank, device, reports and resumption."""
+"""The seam to whatever runs a training: rank, device, reports, wishes and resumption."""
 
 import contextlib
+import enum
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +13,17 @@ from typing import Protocol
 import torch
 
 SaveState = Callable[[Path], None]
-"""Writes the training's state into a folder."""
+"""Writes the training's state, as it was when this was made, into a folder; may be called while training goes on."""
+
+
+class Wish(enum.IntEnum):
+    """What a worker wants the training to do at the next step; of several workers' wishes the greatest is done."""
+
+    GO_ON = 0
+    SAVE = 1
+    """Save the state."""
+    STOP = 2
+    """Save the state and end: workers will be taken away."""
 
 
 class Context(Protocol):
@@ -29,40 +41,74 @@ class Context(Protocol):
     def device(self) -> torch.device:
         """Where this worker computes."""
 
+    def wish(self) -> Wish:
+        """What this worker has been told from outside; asked at every step, so it must not wait for anything."""
+
+    def tell(self, figures: Mapping[str, float]) -> None:
+        """Take rank 0's figures of the moment, for whoever looks on; about once a second."""
+
     def report(self, metrics: Mapping[str, float], save_state: SaveState) -> None:
         """Hand in an epoch's metrics; every rank must call it, and rank 0's state is saved where states are kept."""
 
-    def resume(self) -> contextlib.AbstractContextManager[Path | None]:
-        """The newest reported state as a local folder while the context is open, None at a fresh start."""
+    def keep(self, step: int, save_state: SaveState) -> None:
+        """Save rank 0's state in the middle of an epoch, after ``step`` steps of the run; every rank must call it."""
+
+    def states(self) -> Iterator[contextlib.AbstractContextManager[Path]]:
+        """The kept states, newest first, each a local folder while it is open; none at a fresh start."""
 
 
 @dataclass(slots=True)
 class LocalContext:
-    """A single process, or a worker of ``torchrun``: keeps the newest state in a folder of its own."""
+    """A single process, or a worker of ``torchrun``: keeps the two newest states in a folder of its own."""
 
     folder: Path
     rank: int = 0
     world_size: int = 1
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     history: list[dict[str, float]] = field(default_factory=list)
+    is_told_to_stop: bool = False
+    """For a signal handler to set."""
+
+    def wish(self) -> Wish:
+        """Stop when told so."""
+        return Wish.STOP if self.is_told_to_stop else Wish.GO_ON
+
+    def tell(self, figures: Mapping[str, float]) -> None:
+        """Nobody looks on."""
 
     def report(self, metrics: Mapping[str, float], save_state: SaveState) -> None:
-        """Append the metrics and replace the kept state in one rename."""
+        """Append the metrics and keep the state."""
         self.history.append(dict(metrics))
+        self._keep(save_state)
+
+    def keep(self, step: int, save_state: SaveState) -> None:  # noqa: ARG002
+        """Keep the state."""
+        self._keep(save_state)
+
+    def _keep(self, save_state: SaveState) -> None:
         if self.rank:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix=".state-", dir=self.folder))
         save_state(fresh)
         previous, current = self.folder / "previous", self.folder / "state"
-        shutil.rmtree(previous, ignore_errors=True)
         if current.exists():
+            shutil.rmtree(previous, ignore_errors=True)
             current.rename(previous)
         fresh.rename(current)
-        shutil.rmtree(previous, ignore_errors=True)
+        _sync_folder(self.folder)
 
-    @contextlib.contextmanager
-    def resume(self) -> Iterator[Path | None]:
-        """The kept state; the one before it where a crash fell between the two renames."""
-        found = [path for path in (self.folder / "state", self.folder / "previous") if path.exists()]
-        yield found[0] if found else None
+    def states(self) -> Iterator[contextlib.AbstractContextManager[Path]]:
+        """The kept state, then the one before it."""
+        for path in (self.folder / "state", self.folder / "previous"):
+            if path.exists():
+                yield contextlib.nullcontext(path)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make renames in a folder last through a loss of power."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

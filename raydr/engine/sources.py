@@ -1,5 +1,6 @@
 """Where an epoch's batches come from."""
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -17,8 +18,8 @@ class BatchSource(Protocol):
     def steps_per_epoch(self) -> int:
         """Batches an epoch."""
 
-    def epoch(self, number: int) -> Iterator[Batch]:
-        """The batches of epoch ``number``; the same for the same number."""
+    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of epoch ``number`` from batch ``start`` on; the same for the same numbers."""
 
 
 class Images(Protocol):
@@ -61,12 +62,12 @@ class ShuffledPool:
         """Whole batches that every worker has."""
         return len(self.pool) // (self.batch_size * self.world_size)
 
-    def epoch(self, number: int) -> Iterator[Batch]:
+    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
         """Every image at most once."""
         order = np.random.default_rng([self.seed, number]).permutation(len(self.pool))
-        for step in range(self.steps_per_epoch):
-            start = (step * self.world_size + self.rank) * self.batch_size
-            yield self.pool.take(order[start : start + self.batch_size])
+        for step in range(start, self.steps_per_epoch):
+            place = (step * self.world_size + self.rank) * self.batch_size
+            yield self.pool.take(order[place : place + self.batch_size])
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +86,17 @@ class WithLabelled:
         """The other source's."""
         return self.source.steps_per_epoch
 
-    def epoch(self, number: int) -> Iterator[Batch]:
+    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
         """The other source's batches with labelled images drawn in turn from endless permutations."""
+        turns = itertools.islice(self._turns(number), start, None)
+        for batch, places in zip(self.source.epoch(number, start), turns, strict=False):
+            yield batch.joined(self.labelled.take(places))
+
+    def _turns(self, number: int) -> Iterator[NDArray[np.int64]]:
         draw = np.random.default_rng([self.seed, number, self.rank])
         waiting = np.empty(0, dtype=np.int64)
-        for batch in self.source.epoch(number):
+        while True:
             while len(waiting) < self.num_labelled:
                 waiting = np.concatenate([waiting, draw.permutation(len(self.labelled))])
-            yield batch.joined(self.labelled.take(waiting[: self.num_labelled]))
+            yield waiting[: self.num_labelled]
             waiting = waiting[self.num_labelled :]

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,12 @@ class Progress:
     """How far a training is."""
 
     epochs_done: int = 0
+    steps_done: int = 0
+    """In the epoch under way."""
+    steps_per_epoch: int = 0
+    """Of the epoch under way: with other workers a later attempt may have another number."""
+    loss_sum: float = 0.0
+    """Of the steps done in the epoch under way."""
     best_epoch: int | None = None
     best_value: float | None = None
     history: list[dict[str, float]] = field(default_factory=list)
@@ -25,34 +33,50 @@ class Progress:
 
 
 class StateError(Exception):
-    """A state folder that is torn, tampered with, or of another training."""
+    """A state folder that cannot be gone on from."""
 
 
-def save_state(
-    folder: Path,
+class TornStateError(StateError):
+    """A state folder that is incomplete or not what was saved; an older one may do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A training's state in memory, apart from the training itself, which may go on while this is written."""
+
+    weights: Mapping[str, Tensor]
+    optimizer: Mapping[str, Any]
+    best_weights: Mapping[str, Tensor] | None
+    description: Mapping[str, Any]
+
+    def write(self, folder: Path) -> None:
+        """Write the state into an empty folder, onto the disk; its description, which makes it one, comes last."""
+        folder.mkdir(parents=True, exist_ok=True)
+        digests = {
+            _MODEL: _write(folder / _MODEL, safetensors.torch.save(dict(self.weights))),
+            _OPTIMIZER: _write_optimizer(folder / _OPTIMIZER, self.optimizer),
+        }
+        if self.best_weights is not None:
+            digests[_BEST] = _write(folder / _BEST, safetensors.torch.save(dict(self.best_weights)))
+        content = {**self.description, "sha256": digests}
+        _write(folder / _STATE, json.dumps(content, indent=2).encode())
+
+
+def take_snapshot(
     *,
     network: nn.Module,
     optimizer: torch.optim.Optimizer,
     progress: Progress,
-    best_weights: dict[str, Tensor] | None,
+    best_weights: Mapping[str, Tensor] | None,
     settings_digest: str,
-) -> None:
-    """Write the state into an empty folder; whoever keeps it must keep it whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
-    safetensors.torch.save_file(_plain(network.state_dict()), folder / _MODEL)
-    if best_weights is not None:
-        safetensors.torch.save_file(best_weights, folder / _BEST)
-    torch.save(optimizer.state_dict(), folder / _OPTIMIZER)
-    names = [_MODEL, _OPTIMIZER, *([_BEST] if best_weights is not None else [])]
-    content = {
-        "settings_digest": settings_digest,
-        "epochs_done": progress.epochs_done,
-        "best_epoch": progress.best_epoch,
-        "best_value": progress.best_value,
-        "history": progress.history,
-        "sha256": {name: _digest(folder / name) for name in names},
-    }
-    (folder / _STATE).write_text(json.dumps(content, indent=2))
+) -> Snapshot:
+    """The state as it is now."""
+    return Snapshot(
+        weights=weights_copy(network),
+        optimizer=_copy(optimizer.state_dict()),
+        best_weights=best_weights,
+        description={"settings_digest": settings_digest, **asdict(progress)},
+    )
 
 
 def load_state(
@@ -61,32 +85,64 @@ def load_state(
     """Fill network and optimiser from a state folder; returns the progress and the best weights.
 
     Raises:
-        StateError: A file is missing, its digest differs, or the state belongs to other settings.
+        TornStateError: A file is missing or its digest differs.
+        StateError: The state belongs to other settings.
     """
     try:
         content: dict[str, Any] = json.loads((folder / _STATE).read_text())
-        torn = [name for name, digest in content["sha256"].items() if _digest(folder / name) != digest]
-    except (OSError, ValueError, KeyError) as error:
-        raise StateError(f"{folder}: {_STATE} or a file that it names cannot be read: {error}") from error
+        digests = content.pop("sha256")
+        torn = [name for name, digest in digests.items() if _digest(folder / name) != digest]
+        found_digest, progress = content.pop("settings_digest"), Progress(**content)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise TornStateError(f"{folder}: {_STATE} or a file that it names cannot be read: {error}") from error
     if torn:
-        raise StateError(f"{folder}: {torn[0]} is not the file that was saved: torn or tampered with")
-    if content["settings_digest"] != settings_digest:
+        raise TornStateError(f"{folder}: {torn[0]} is not the file that was saved: torn or tampered with")
+    if found_digest != settings_digest:
         raise StateError(f"{folder}: was saved by a training with other settings")
     network.load_state_dict(safetensors.torch.load_file(folder / _MODEL))
     optimizer.load_state_dict(torch.load(folder / _OPTIMIZER, weights_only=True, map_location="cpu"))
-    best = safetensors.torch.load_file(folder / _BEST) if _BEST in content["sha256"] else None
-    progress = Progress(content["epochs_done"], content["best_epoch"], content["best_value"], content["history"])
+    best = safetensors.torch.load_file(folder / _BEST) if _BEST in digests else None
     return progress, best
 
 
 def weights_copy(network: nn.Module) -> dict[str, Tensor]:
     """A copy of the network's weights on the CPU."""
-    return {name: tensor.clone() for name, tensor in _plain(network.state_dict()).items()}
+    return {name: _copied(tensor) for name, tensor in network.state_dict().items()}
 
 
-def _plain(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+def _copied(tensor: Tensor) -> Tensor:
+    return tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+
+
+def _copy(value: Any) -> Any:
+    """A nested state with every tensor copied to the CPU."""
+    match value:
+        case Tensor():
+            return _copied(value)
+        case dict():
+            return {key: _copy(part) for key, part in value.items()}
+        case list() | tuple():
+            return type(value)(_copy(part) for part in value)
+        case _:
+            return value
+
+
+def _write_optimizer(path: Path, content: Mapping[str, Any]) -> str:
+    with path.open("wb") as file:
+        torch.save(dict(content), file)
+        file.flush()
+        os.fsync(file.fileno())
+    return _digest(path)
+
+
+def _write(path: Path, content: bytes) -> str:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    return hashlib.sha256(content).hexdigest()
 
 
 def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -4,11 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
-from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
 from raydr.config.learning import OptimSettings
-from raydr.engine.context import Context
 from raydr.engine.fit import FitPlan
 from raydr.images.preprocess import Preprocess
 
@@ -35,14 +32,6 @@ class Assignment:
             settings_digest=self.settings_digest,
             keep_best=keep_best,
         )
-
-
-def distributed(network: nn.Module, context: Context) -> nn.Module:
-    """The network as its step calls it: gradients averaged over the workers where there are several."""
-    if context.world_size == 1:
-        return network
-    devices = [context.device] if context.device.type == "cuda" else None
-    return DistributedDataParallel(network, device_ids=devices)
 
 
 def seed_weights(seed: int) -> None:

@@ -12,10 +12,11 @@ from raydr.engine.batch import Pool
 from raydr.engine.context import Context
 from raydr.engine.fit import Training, fit
 from raydr.engine.package import NUM_OUTPUTS, Head
+from raydr.engine.parallel import distributed, no_sync
 from raydr.engine.sources import BatchSource, WithLabelled
 from raydr.engine.state import Progress
 from raydr.images.augment import augmentation
-from raydr.learning.assignment import Assignment, distributed, seed_weights
+from raydr.learning.assignment import Assignment, seed_weights
 from raydr.learning.validation import VALIDATION_AUC, finish_classifier, validation_auc
 from raydr.losses.classification import balanced_weights
 
@@ -48,9 +49,10 @@ def distil(
         if settings.class_balance
         else None
     )
+    replica = distributed(network, context)
     step = build_distil_step(
         settings.distillation,
-        distributed(network, context),
+        replica,
         augmentation(settings.augment),
         teacher_logits=torch.from_numpy(np.array(teaching.logits)).to(context.device),
         class_weights=weights,
@@ -59,7 +61,7 @@ def distil(
     if settings.distillation.label_weight and len(images.labelled):
         num_labelled = max(1, round(settings.optim.batch_size * settings.labelled_fraction / context.world_size))
         source = WithLabelled(source, images.labelled, num_labelled, seed=assignment.seed, rank=context.rank)
-    training = Training(network, build_optimizer(settings.optim, network), step, source)
+    training = Training(network, build_optimizer(settings.optim, network), step, source, no_sync(replica))
     keep_best = VALIDATION_AUC if settings.keep == "best" and len(images.validation) else None
     plan = assignment.plan(settings.optim, keep_best=keep_best)
     progress = fit(training, plan, context, validation_auc(network, images.validation, context))

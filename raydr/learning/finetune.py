@@ -8,11 +8,12 @@ from raydr.engine.batch import Pool
 from raydr.engine.context import Context
 from raydr.engine.fit import Training, fit
 from raydr.engine.package import NUM_OUTPUTS
+from raydr.engine.parallel import distributed, no_sync
 from raydr.engine.sources import BatchSource
 from raydr.engine.state import Progress
-from raydr.engine.steps import ClassifyStep
+from raydr.engine.steps.classify import ClassifyStep
 from raydr.images.augment import augmentation
-from raydr.learning.assignment import Assignment, distributed, seed_weights
+from raydr.learning.assignment import Assignment, seed_weights
 from raydr.learning.validation import VALIDATION_AUC, finish_classifier, validation_auc
 from raydr.losses.classification import balanced_weights
 
@@ -35,11 +36,13 @@ def finetune(settings: FinetuneStage, images: FinetuneImages, assignment: Assign
         if settings.class_balance
         else None
     )
+    replica = distributed(network, context)
     training = Training(
         network=network,
         optimizer=build_optimizer(settings.optim, network),
-        step=ClassifyStep(distributed(network, context), augmentation(settings.augment), weights),
+        step=ClassifyStep(replica, augmentation(settings.augment), weights),
         source=images.train,
+        no_sync=no_sync(replica),
     )
     keep_best = VALIDATION_AUC if settings.keep == "best" and len(images.validation) else None
     plan = assignment.plan(settings.optim, keep_best=keep_best)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from raydr.build import build_contrastive, build_optimizer, build_simclr_step
+from raydr.build import build_method, build_optimizer
 from raydr.config.stages import PretrainStage
 from raydr.engine.batch import Pool
 from raydr.engine.context import Context
@@ -13,7 +13,7 @@ from raydr.engine.sources import BatchSource
 from raydr.engine.state import Progress
 from raydr.grades import REFERABLE_GRADE
 from raydr.images.augment import augmentation
-from raydr.learning.assignment import Assignment, distributed, seed_weights
+from raydr.learning.assignment import Assignment, seed_weights
 from raydr.metrics.neighbours import effective_rank, knn_scores
 from raydr.metrics.roc import auc
 
@@ -32,8 +32,7 @@ class PretrainImages:
 def pretrain(settings: PretrainStage, images: PretrainImages, assignment: Assignment, context: Context) -> Progress:
     """Pretrain, checking the features by kNN on the validation patients as it goes; rank 0 writes the backbone."""
     seed_weights(assignment.seed)
-    network = build_contrastive(settings.model, settings.method).to(context.device)
-    project = distributed(network, context)
+    method = build_method(settings.model, settings.method, augmentation(settings.augment), context)
 
     def validate(epoch: int) -> dict[str, float]:
         is_due = (epoch + 1) % settings.probe.every_epochs == 0 or epoch + 1 == settings.optim.epochs
@@ -41,7 +40,7 @@ def pretrain(settings: PretrainStage, images: PretrainImages, assignment: Assign
             return {}
         bank, queries = (
             score_everywhere(
-                network.backbone, pool, rank=context.rank, world_size=context.world_size, device=context.device
+                method.encoder.backbone, pool, rank=context.rank, world_size=context.world_size, device=context.device
             )
             for pool in (images.bank, images.queries)
         )
@@ -54,10 +53,11 @@ def pretrain(settings: PretrainStage, images: PretrainImages, assignment: Assign
         }
 
     training = Training(
-        network=network,
-        optimizer=build_optimizer(settings.optim, network),
-        step=build_simclr_step(settings.method, project, augmentation(settings.augment), context),
+        network=method.network,
+        optimizer=build_optimizer(settings.optim, method.network),
+        step=method.step,
         source=images.train,
+        no_sync=method.no_sync,
     )
     progress = fit(training, assignment.plan(settings.optim, keep_best=None), context, validate)
     if context.rank == 0 and assignment.model_folder is not None:
@@ -67,5 +67,5 @@ def pretrain(settings: PretrainStage, images: PretrainImages, assignment: Assign
             preprocess=assignment.preprocess,
             provenance=dict(assignment.provenance),
         )
-        save_model(assignment.model_folder, network, description)
+        save_model(assignment.model_folder, method.encoder, description)
     return progress

@@ -11,10 +11,10 @@ from typing import Final
 
 import torch
 
-from raydr.build import build_contrastive, build_optimizer, build_simclr_step
+from raydr.build import build_method, build_optimizer
 from raydr.config.stages import PretrainStage
 from raydr.engine.batch import UNLABELLED, Batch
-from raydr.engine.context import Context, SaveState
+from raydr.engine.context import Context, SaveState, Wish
 from raydr.engine.fit import FitPlan, Training, fit
 from raydr.images.augment import augmentation
 
@@ -31,7 +31,7 @@ class TimedBatches:
     asked_at: list[float] = field(default_factory=list)
     steps_per_epoch: int = 1
 
-    def epoch(self, number: int) -> Iterator[Batch]:  # noqa: ARG002
+    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:  # noqa: ARG002
         """Batches until the time is up."""
         while True:
             self.asked_at.append(time.perf_counter())
@@ -49,12 +49,22 @@ class AloneContext:
     rank: int = 0
     world_size: int = 1
 
+    def wish(self) -> Wish:
+        """Nothing."""
+        return Wish.GO_ON
+
+    def tell(self, figures: Mapping[str, float]) -> None:
+        """Let them go."""
+
     def report(self, metrics: Mapping[str, float], save_state: SaveState) -> None:
         """Let them go."""
 
-    def resume(self) -> contextlib.AbstractContextManager[Path | None]:
-        """No state."""
-        return contextlib.nullcontext()
+    def keep(self, step: int, save_state: SaveState) -> None:
+        """Keep nothing."""
+
+    def states(self) -> Iterator[contextlib.AbstractContextManager[Path]]:
+        """None."""
+        return iter(())
 
 
 def measure_step_rate(
@@ -75,11 +85,12 @@ def measure_step_rate(
     image = torch.randint(0, 256, (num_images, 3, side_px, side_px), dtype=torch.uint8)
     source = TimedBatches(Batch(image, torch.arange(num_images), torch.full((num_images,), UNLABELLED)), seconds)
     context: Context = AloneContext(device)
-    network = build_contrastive(settings.model.model_copy(update={"weights": "none"}), settings.method).to(device)
+    model = settings.model.model_copy(update={"weights": "none"})
+    method = build_method(model, settings.method, augmentation(settings.augment), context)
     training = Training(
-        network=network,
-        optimizer=build_optimizer(settings.optim, network),
-        step=build_simclr_step(settings.method, network, augmentation(settings.augment), context),
+        network=method.network,
+        optimizer=build_optimizer(settings.optim, method.network),
+        step=method.step,
         source=source,
     )
     optim = settings.optim

@@ -1,7 +1,7 @@
 """One trial: a student trained inside its Tune process, reporting its validation AUC every epoch."""
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from ray import tune
 from raydr.config.override import with_overrides
 from raydr.config.stages import DistillStage
 from raydr.engine.batch import Pool
-from raydr.engine.context import SaveState
+from raydr.engine.context import SaveState, Wish
 from raydr.engine.sources import ShuffledPool, local_batch_size
 from raydr.learning.assignment import Assignment
 from raydr.learning.distil import DistilImages, Teaching, distil
@@ -43,11 +43,19 @@ class TuneContext:
         """Hand the metrics to the scheduler, which may end the trial here."""
         tune.report(dict(metrics))
 
-    @contextlib.contextmanager
-    def resume(self) -> Any:
-        """Never anything."""
-        none: Path | None = None
-        yield none
+    def wish(self) -> Wish:
+        """The scheduler ends a trial by its reports."""
+        return Wish.GO_ON
+
+    def tell(self, figures: Mapping[str, float]) -> None:
+        """Trials are followed by their epochs."""
+
+    def keep(self, step: int, save_state: SaveState) -> None:
+        """Nothing is kept."""
+
+    def states(self) -> Iterator[contextlib.AbstractContextManager[Path]]:
+        """None."""
+        return iter(())
 
 
 def run_trial(

@@ -9,7 +9,7 @@ import ray.train
 import ray.train.torch
 import torch
 
-from raydr.engine.context import SaveState
+from raydr.engine.context import SaveState, Wish
 
 
 class RayContext:
@@ -41,12 +41,24 @@ class RayContext:
                 dict(metrics), checkpoint=checkpoint, checkpoint_dir_name=f"epoch_{int(metrics['epoch']):05d}"
             )
 
-    @contextlib.contextmanager
-    def resume(self) -> Iterator[Path | None]:
+    def wish(self) -> Wish:
+        """Go on."""
+        return Wish.GO_ON
+
+    def tell(self, figures: Mapping[str, float]) -> None:
+        """Let them go."""
+
+    def keep(self, step: int, save_state: SaveState) -> None:
+        """Hand rank 0's checkpoint to the controller; a barrier."""
+
+    def states(self) -> Iterator[contextlib.AbstractContextManager[Path]]:
         """The run's newest checkpoint."""
         checkpoint = ray.train.get_checkpoint()
-        if checkpoint is None:
-            yield None
-            return
-        with checkpoint.as_directory() as folder:
-            yield Path(folder)
+        if checkpoint is not None:
+            yield _opened(checkpoint)
+
+
+@contextlib.contextmanager
+def _opened(checkpoint: ray.train.Checkpoint) -> Iterator[Path]:
+    with checkpoint.as_directory() as folder:
+        yield Path(folder)

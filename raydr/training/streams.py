@@ -1,5 +1,6 @@
 """A Ray Train worker's batches: streamed from its part of a dataset, or drawn from a dataset that is held in memory."""
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -36,8 +37,12 @@ class StreamedBatches:
         """Whole batches in an equal share."""
         return self.num_images // self.world_size // self.batch_size
 
-    def epoch(self, number: int) -> Iterator[Batch]:
-        """Every image at most once; may be left before its end, by all workers."""
+    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
+        """Every image at most once; may be left before its end, by all workers.
+
+        What comes before ``start`` is read and let go: how the images are dealt out is Ray Data's, so only reading
+        them again says what they were.
+        """
         if self.rank == 0:
             # No order is planned before every worker has asked for its first batch.
             self.clock.set(number)
@@ -45,7 +50,7 @@ class StreamedBatches:
         batches = self.iterator.iter_torch_batches(
             batch_size=self.batch_size, prefetch_batches=1, drop_last=True, device="cpu"
         )
-        for columns in batches:
+        for columns in itertools.islice(batches, start, None):
             yield Batch(columns["image"], columns["row"], columns["grade"])
 
 

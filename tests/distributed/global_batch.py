@@ -12,7 +12,8 @@ from raydr.engine.context import LocalContext
 from raydr.engine.fit import FitPlan, Training, fit
 from raydr.engine.score import score_everywhere
 from raydr.engine.sources import ShuffledPool
-from raydr.engine.steps import ClassifyStep, SimclrStep
+from raydr.engine.steps.classify import ClassifyStep
+from raydr.engine.steps.simclr import SimclrStep
 
 COUNT = 4
 
@@ -47,7 +48,7 @@ def loss_and_gradient(rank, world_size, *, detached=False):
     )
     mine = images()[rank * COUNT : (rank + 1) * COUNT] if world_size > 1 else images()
     batch = Batch(mine, torch.arange(len(mine)), torch.full((len(mine),), -1))
-    loss = step(batch, torch.Generator())
+    loss = step.loss(step.outputs(batch, torch.Generator()), batch)
     loss.backward()
     gradient = torch.cat([parameter.grad.flatten() for parameter in bare.parameters()])
     return float(loss.detach()), gradient.numpy()

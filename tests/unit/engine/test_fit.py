@@ -1,16 +1,18 @@
 """The training loop: it learns, resumes exactly, keeps the best, and stops on a loss that is no number."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from raydr.engine.batch import Pool
-from raydr.engine.context import LocalContext
-from raydr.engine.fit import FitPlan, Training, fit
+from raydr.engine.context import LocalContext, Wish
+from raydr.engine.fit import FitPlan, StoppedError, Training, fit
 from raydr.engine.sources import ShuffledPool
-from raydr.engine.steps import ClassifyStep
+from raydr.engine.state import StateError, TornStateError, load_state
+from raydr.engine.step import Step
+from raydr.engine.steps.classify import ClassifyStep
 
 PLAN = FitPlan(
     epochs=4, warmup_fraction=0.1, gradient_clip=1.0, precision="fp32", seed=3, settings_digest="d", keep_best=None
@@ -84,20 +86,42 @@ def test_the_best_epochs_weights_are_kept_across_a_resumption(tmp_path):
     assert torch.equal(weights(later), seen[1])
 
 
-def test_a_loss_that_is_no_number_stops_the_run_naming_epoch_step_and_rank(tmp_path):
+class Altered(Step):
+    """Another step whose loss is no number at its n-th call."""
+
+    def __init__(self, step: Step, broken_call: int) -> None:
+        self.step, self.broken_call, self.calls = step, broken_call, 0
+
+    def outputs(self, batch, generator):
+        return self.step.outputs(batch, generator)
+
+    def loss(self, outputs, batch):
+        self.calls += 1
+        loss = self.step.loss(outputs, batch)
+        return loss * float("nan") if self.calls == self.broken_call else loss
+
+
+@pytest.mark.parametrize(
+    ("call", "where", "intact"),
+    [(5, "epoch 1, step 1, rank 0", "step 0 of epoch 1 is intact"), (3, "epoch 0, step 2, rank 0", "none was saved")],
+)
+def test_a_loss_that_is_no_number_stops_the_run_naming_epoch_step_rank_and_the_state(tmp_path, call, where, intact):
     found = training()
+    with pytest.raises(FloatingPointError, match=f"{where}.*{intact}"):
+        fit(replace(found, step=Altered(found.step, call)), PLAN, LocalContext(tmp_path), lambda _: {})
 
-    @dataclass
-    class Breaks:
-        calls: int = 0
 
-        def __call__(self, batch, generator):
-            self.calls += 1
-            loss = found.step(batch, generator)
-            return loss * float("nan") if self.calls == 5 else loss
-
-    with pytest.raises(FloatingPointError, match="epoch 1, step 1, rank 0"):
-        fit(replace(found, step=Breaks()), PLAN, LocalContext(tmp_path), lambda _: {})
+def test_no_state_is_saved_after_a_loss_that_is_no_number(tmp_path):
+    found, plan = training(), replace(PLAN, save_every_steps=1)
+    with pytest.raises(FloatingPointError, match=r"step 1 of epoch 0 is intact|none was saved"):
+        fit(replace(found, step=Altered(found.step, 2)), plan, LocalContext(tmp_path), lambda _: {})
+    for state in LocalContext(tmp_path).states():
+        with state as folder:
+            weights_of = training()
+            load_state(
+                folder, network=weights_of.network, optimizer=weights_of.optimizer, settings_digest=plan.settings_digest
+            )
+            assert all(parameter.isfinite().all() for parameter in weights_of.network.parameters())
 
 
 def test_a_source_that_loses_a_tenth_of_its_batches_is_an_error(tmp_path):
@@ -106,8 +130,101 @@ def test_a_source_that_loses_a_tenth_of_its_batches_is_an_error(tmp_path):
     class Short:
         steps_per_epoch = 3
 
-        def epoch(self, number):
-            return iter(list(found.source.epoch(number))[:2])
+        def epoch(self, number, start=0):
+            return iter(list(found.source.epoch(number, start))[:2])
 
     with pytest.raises(RuntimeError, match="2 batches came, 3 were due"):
         fit(replace(found, source=Short()), PLAN, LocalContext(tmp_path), lambda _: {})
+
+
+class Stops(LocalContext):
+    """Told to stop at its n-th question."""
+
+    def __init__(self, folder, call):
+        super().__init__(folder)
+        self.call, self.calls = call, 0
+
+    def wish(self):
+        self.calls += 1
+        return Wish.STOP if self.calls == self.call else Wish.GO_ON
+
+
+@pytest.mark.parametrize("call", [1, 2, 4, 8])
+def test_stopped_in_the_middle_of_an_epoch_and_resumed_equals_uninterrupted(tmp_path, call):
+    """Same losses, same weights; batches, views, dropout, schedule and the epoch's mean included."""
+    whole, context = training(), LocalContext(tmp_path / "whole")
+    fit(whole, PLAN, context, lambda _: {})
+    with pytest.raises(StoppedError, match=r"told to stop: the state at step \d of epoch \d is saved"):
+        fit(training(), PLAN, Stops(tmp_path / "cut", call), lambda _: {})
+    again = training()
+    progress = fit(again, PLAN, LocalContext(tmp_path / "cut"), lambda _: {})
+    assert torch.equal(weights(again), weights(whole))
+    assert [row["loss"] for row in progress.history] == [row["loss"] for row in context.history]
+
+
+def test_a_killed_training_loses_at_most_the_steps_between_two_states(tmp_path):
+    plan, seen = replace(PLAN, save_every_steps=2), []
+
+    class Killed(Altered):
+        def outputs(self, batch, generator):
+            seen.append(batch.row.tolist())
+            if len(seen) == 9:
+                raise KeyboardInterrupt
+            return super().outputs(batch, generator)
+
+    cut = training()
+    with pytest.raises(KeyboardInterrupt):
+        fit(replace(cut, step=Killed(cut.step, 0)), plan, LocalContext(tmp_path), lambda _: {})
+    again, whole = training(), training()
+    killed_at = len(seen)
+    resumed = []
+
+    class Noted(Altered):
+        def outputs(self, batch, generator):
+            resumed.append(batch.row.tolist())
+            return super().outputs(batch, generator)
+
+    fit(replace(again, step=Noted(again.step, 0)), plan, LocalContext(tmp_path), lambda _: {})
+    fit(whole, PLAN, LocalContext(tmp_path / "whole"), lambda _: {})
+    assert 12 - len(resumed) >= killed_at - 1 - 3
+    assert torch.equal(weights(again), weights(whole))
+
+
+def test_a_torn_state_is_passed_over_for_the_one_before_it(tmp_path):
+    whole, context = training(), LocalContext(tmp_path / "whole")
+    fit(whole, PLAN, context, lambda _: {})
+    fit(training(), replace(PLAN, epochs=4), LocalContext(tmp_path / "cut"), lambda _: {})
+    newest = tmp_path / "cut" / "state" / "model.safetensors"
+    newest.write_bytes(newest.read_bytes()[:-1])
+    again, resumed = training(), LocalContext(tmp_path / "cut")
+    fit(again, PLAN, resumed, lambda _: {})
+    assert [row["epoch"] for row in resumed.history] == [3.0]
+    assert torch.equal(weights(again), weights(whole))
+
+
+def test_where_every_state_is_torn_the_training_does_not_silently_start_again(tmp_path):
+    fit(training(), PLAN, LocalContext(tmp_path), lambda _: {})
+    for name in ("state", "previous"):
+        (tmp_path / name / "optimizer.pt").write_bytes(b"")
+    with pytest.raises(TornStateError, match=r"optimizer\.pt"):
+        fit(training(), PLAN, LocalContext(tmp_path), lambda _: {})
+
+
+def test_a_state_of_other_settings_is_refused_even_if_an_older_one_would_do(tmp_path):
+    fit(training(), PLAN, LocalContext(tmp_path), lambda _: {})
+    with pytest.raises(StateError, match="other settings"):
+        fit(training(), replace(PLAN, settings_digest="e"), LocalContext(tmp_path), lambda _: {})
+
+
+def test_onlookers_are_told_where_the_training_is(tmp_path, monkeypatch):
+    told = []
+
+    class Watched(LocalContext):
+        def tell(self, figures):
+            told.append(dict(figures))
+
+    monkeypatch.setattr("raydr.engine.fit._TELL_EVERY_S", 0.0)
+    fit(training(), PLAN, Watched(tmp_path), lambda _: {})
+    assert [row["step"] for row in told if row["epoch"] == 1] == [2, 3]
+    assert all(row["images_per_s"] > 0 and 0 <= row["data_wait"] <= 1 and row["eta_s"] >= 0 for row in told)
+    assert {"loss", "steps_per_epoch"} <= set(told[0])

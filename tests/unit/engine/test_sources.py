@@ -57,3 +57,10 @@ def test_a_batch_is_never_larger_than_the_images_there_are(images, batch, worker
 def test_fewer_than_two_images_a_worker_is_refused():
     with pytest.raises(ValueError, match="fewer than 2 a step for each of 2 workers"):
         local_batch_size(3, 64, 2)
+
+
+def test_an_epoch_can_be_begun_in_its_middle(pool):
+    labelled = Pool(pool.image[:3], pool.row[:3] + 100, pool.grade[:3])
+    source = WithLabelled(ShuffledPool(pool, 5, seed=1), labelled, 2, seed=4)
+    whole, rest = list(source.epoch(2)), list(source.epoch(2, 1))
+    assert [batch.row.tolist() for batch in rest] == [batch.row.tolist() for batch in whole[1:]]

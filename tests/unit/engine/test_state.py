@@ -5,7 +5,9 @@ import json
 import pytest
 import torch
 
-from raydr.engine.state import Progress, StateError, load_state, save_state, weights_copy
+from raydr.engine.state import Progress, StateError, TornStateError, load_state, take_snapshot, weights_copy
+
+PROGRESS = Progress(3, 7, 10, 4.5, 1, 0.75, [{"epoch": 0.0, "loss": 1.5}])
 
 
 @pytest.fixture
@@ -21,14 +23,14 @@ def trained():
 @pytest.fixture
 def saved(trained, tmp_path):
     network, optimizer = trained
-    save_state(
-        tmp_path / "state",
+    snapshot = take_snapshot(
         network=network,
         optimizer=optimizer,
-        progress=Progress(3, 1, 0.75, [{"epoch": 0.0, "loss": 1.5}]),
+        progress=PROGRESS,
         best_weights=weights_copy(network),
         settings_digest="abc",
     )
+    snapshot.write(tmp_path / "state")
     return tmp_path / "state"
 
 
@@ -40,7 +42,7 @@ def fresh():
 def test_a_loaded_state_is_the_saved_one(trained, saved):
     network, optimizer = fresh()
     progress, best = load_state(saved, network=network, optimizer=optimizer, settings_digest="abc")
-    assert progress == Progress(3, 1, 0.75, [{"epoch": 0.0, "loss": 1.5}])
+    assert progress == PROGRESS
     for name, tensor in trained[0].state_dict().items():
         assert torch.equal(network.state_dict()[name], tensor)
         assert torch.equal(best[name], tensor)
@@ -54,7 +56,7 @@ def test_a_torn_file_is_refused_by_name(saved, name):
     content = (saved / name).read_bytes()
     (saved / name).write_bytes(content[:-1])
     network, optimizer = fresh()
-    with pytest.raises(StateError, match=name):
+    with pytest.raises(TornStateError, match=name):
         load_state(saved, network=network, optimizer=optimizer, settings_digest="abc")
 
 
@@ -67,7 +69,7 @@ def test_a_state_of_other_settings_is_refused(saved):
 def test_a_state_without_its_description_is_refused(saved):
     (saved / "state.json").write_text(json.dumps({"epochs_done": 1}))
     network, optimizer = fresh()
-    with pytest.raises(StateError, match=r"state\.json"):
+    with pytest.raises(TornStateError, match=r"state\.json"):
         load_state(saved, network=network, optimizer=optimizer, settings_digest="abc")
 
 
@@ -86,3 +88,20 @@ def test_a_pickle_in_place_of_the_optimiser_is_not_run(saved):
     network, optimizer = fresh()
     with pytest.raises(pickle.UnpicklingError):
         load_state(saved, network=network, optimizer=optimizer, settings_digest="abc")
+
+
+def test_a_snapshot_is_apart_from_the_training_that_goes_on(trained, tmp_path):
+    network, optimizer = trained
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    moment = optimizer.state_dict()["state"][0]["exp_avg"].clone()
+    snapshot = take_snapshot(
+        network=network, optimizer=optimizer, progress=PROGRESS, best_weights=None, settings_digest="abc"
+    )
+    network(torch.randn(8, 4)).square().sum().backward()
+    optimizer.step()
+    snapshot.write(tmp_path / "later")
+    other, other_optimizer = fresh()
+    load_state(tmp_path / "later", network=other, optimizer=other_optimizer, settings_digest="abc")
+    for name, tensor in before.items():
+        assert torch.equal(other.state_dict()[name], tensor)
+    assert torch.equal(other_optimizer.state_dict()["state"][0]["exp_avg"], moment)

@@ -7,25 +7,20 @@ import pytest
 import torch
 
 from raydr.config.stages import PretrainStage
-from raydr.learning import step_rate
+from raydr.engine.steps.simclr import SimclrStep
 from raydr.learning.step_rate import TimedBatches, measure_step_rate
 
 SMALL = PretrainStage.model_validate({"model": {"backbone": "resnet10t"}})
 
 
 def test_the_rate_is_images_over_the_time_of_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = step_rate.build_simclr_step
+    real = SimclrStep.outputs
 
-    def slow(*arguments, **keywords):  # type: ignore[no-untyped-def]
-        step = real(*arguments, **keywords)
+    def slow(*arguments):  # type: ignore[no-untyped-def]
+        time.sleep(0.2)
+        return real(*arguments)
 
-        def stepped(batch, generator):  # type: ignore[no-untyped-def]
-            time.sleep(0.2)
-            return step(batch, generator)
-
-        return stepped
-
-    monkeypatch.setattr(step_rate, "build_simclr_step", slow)
+    monkeypatch.setattr(SimclrStep, "outputs", slow)
     rate = measure_step_rate(SMALL, side_px=32, num_images=2, device=torch.device("cpu"), seconds=0.01)
     assert 0 < rate < 2 / 0.2
 

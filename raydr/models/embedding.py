@@ -1,15 +1,14 @@
-"""A backbone under a projection head."""
+"""A backbone under a head that pretraining needs and throws away."""
 
 from torch import Tensor, nn
 
 from raydr.models.backbone import Backbone
-from raydr.models.projector import Projector
 
 
-class ContrastiveNetwork(nn.Module):
-    """Images in [0, 1] to the embeddings that a contrastive loss compares; the projector is thrown away afterwards."""
+class EmbeddingNetwork(nn.Module):
+    """Images in [0, 1] to the embeddings that a self-supervised loss compares."""
 
-    def __init__(self, backbone: Backbone, projector: Projector) -> None:
+    def __init__(self, backbone: Backbone, projector: nn.Module) -> None:
         super().__init__()
         self.backbone = backbone
         self.projector = projector

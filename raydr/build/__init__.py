@@ -1,0 +1,16 @@
+"""Settings into objects: what runs is named in settings and chosen here, once."""
+
+from raydr.build.distillation import build_distil_step
+from raydr.build.method import build_method
+from raydr.build.network import build_backbone, build_classifier, build_preprocess, build_shard_preprocess
+from raydr.build.optimizer import build_optimizer
+
+__all__ = [
+    "build_backbone",
+    "build_classifier",
+    "build_distil_step",
+    "build_method",
+    "build_optimizer",
+    "build_preprocess",
+    "build_shard_preprocess",
+]

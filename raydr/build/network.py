@@ -1,0 +1,42 @@
+"""Settings into preprocessing and networks: the one place that knows where a backbone may start."""
+
+from raydr.config.images import PreprocessSettings, RetinaSettings
+from raydr.config.learning import DownstreamModelSettings, ModelSettings
+from raydr.engine.package import NUM_OUTPUTS, Head, load_backbone_weights
+from raydr.images.preprocess import Preprocess
+from raydr.models.backbone import Backbone, create_backbone
+from raydr.models.classifier import Classifier
+
+
+def build_preprocess(settings: PreprocessSettings, *, through_px: int | None = None) -> Preprocess:
+    """The input of a network, by way of shards of ``through_px`` where there are any."""
+    return Preprocess(
+        side_px=settings.side_px,
+        crop=settings.crop,
+        enhance=settings.enhance,
+        max_megapixels=settings.max_megapixels,
+        through_px=through_px,
+    )
+
+
+def build_shard_preprocess(settings: RetinaSettings, *, side_px: int) -> Preprocess:
+    """What `prepare` stores."""
+    return Preprocess(
+        side_px=side_px, crop=settings.crop, enhance=settings.enhance, max_megapixels=settings.max_megapixels
+    )
+
+
+def build_backbone(settings: ModelSettings) -> Backbone:
+    """The backbone, started as the settings say."""
+    match settings.weights:
+        case "none" | "timm" as start:
+            return create_backbone(settings.backbone, weights=start)
+        case folder:
+            backbone = create_backbone(settings.backbone)
+            load_backbone_weights(folder, backbone, name=settings.backbone)
+            return backbone
+
+
+def build_classifier(settings: DownstreamModelSettings, head: Head) -> Classifier:
+    """The backbone with a fresh head."""
+    return Classifier(build_backbone(settings), NUM_OUTPUTS[head], drop_rate=settings.drop_rate)

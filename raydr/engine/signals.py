@@ -1,0 +1,94 @@
+"""What the workers of a training tell one another at every step, without waiting for it."""
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from raydr.engine.context import Context, Wish
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """What all workers said at one step."""
+
+    step: int
+    losses: tuple[float, ...]
+    """By rank."""
+    wish: Wish
+
+    @property
+    def loss(self) -> float:
+        """The workers' mean."""
+        return math.fsum(self.losses) / len(self.losses)
+
+    @property
+    def broken_rank(self) -> int | None:
+        """The first rank whose loss is no finite number."""
+        return next((rank for rank, loss in enumerate(self.losses) if not math.isfinite(loss)), None)
+
+
+@dataclass(slots=True)
+class Signals:
+    """Sends this worker's loss and wish at every step and reads everybody's one step later.
+
+    By then the message has arrived: no worker waits for another's, and no program for its GPU, which would otherwise
+    run dry at every step. All workers read the same words and so decide alike.
+    """
+
+    context: Context
+    _sent: "_Message | None" = field(default=None, init=False)
+
+    def exchange(self, step: int, loss: Tensor, wish: Wish) -> Word | None:
+        """Send for ``step``; returns the word of the step before, if there was one."""
+        previous, self._sent = self._sent, _send(self.context, step, loss, wish)
+        return None if previous is None else previous.read()
+
+    def rest(self) -> Word | None:
+        """The word that has not been read; waits for it."""
+        previous, self._sent = self._sent, None
+        return None if previous is None else previous.read()
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    step: int
+    content: Tensor
+    """[workers, 2] on the CPU once it has arrived: loss and wish."""
+    arrival: "dist.Work | torch.cuda.Event | None"
+
+    def read(self) -> Word:
+        match self.arrival:
+            case None:
+                pass
+            case torch.cuda.Event():
+                self.arrival.synchronize()
+            case work:
+                work.wait()
+        said = self.content.tolist()
+        return Word(self.step, tuple(loss for loss, _ in said), Wish(max(int(wish) for _, wish in said)))
+
+
+def _send(context: Context, step: int, loss: Tensor, wish: Wish) -> _Message:
+    own = torch.stack([loss.detach().float(), torch.full_like(loss, float(wish), dtype=torch.float32)])
+    content = own.new_empty(context.world_size, 2)
+    work = None
+    if context.world_size == 1:
+        content = own[None]
+    else:
+        work = dist.all_gather(list(content.unbind()), own, async_op=True)
+    if own.device.type != "cuda":
+        return _Message(step, content, work)
+    # A stream of its own: a copy on the training's stream would come after all that has been launched there since.
+    stream = torch.cuda.Stream(own.device)  # type: ignore[no-untyped-call]
+    stream.wait_stream(torch.cuda.current_stream(own.device))
+    with torch.cuda.stream(stream):
+        if work is not None:
+            work.wait()
+        on_host = torch.empty(content.shape, pin_memory=True)
+        on_host.copy_(content, non_blocking=True)
+        content.record_stream(stream)
+        arrival = stream.record_event()
+    return _Message(step, on_host, arrival)

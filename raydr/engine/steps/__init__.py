@@ -1,0 +1,1 @@
+"""Training steps, one method a file."""
