@@ -13,8 +13,8 @@ and, from the shards that `prepare` wrote to batches of 64 pictures of 224 px on
   feed                the batches of a Ray Train worker, shuffled over the whole set
   dataloader          torch DataLoader over the same shards with the same decoding, row groups shuffled
 
-A contender runs on a few images and on many. What the many take longer gives images a second in steady state, and what
-is left of the first run's time is its start-up.
+A contender runs on a few images and on many; the last two on one epoch and on three. What the many take longer gives
+images a second in steady state, and what is left of the first run's time is its start-up.
 
   python jobs/bench_ingest.py --json bench_ingest.json
   ray job submit --working-dir . --runtime-env cluster/runtime_env.yaml -- python jobs/bench_ingest.py
@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 LEAST_MEGAPIXELS = 10.0
+_EPOCHS = 3
 PAIRS = [
     ("prepare", "limit"),
     ("prepare", "read_images"),
@@ -83,15 +84,19 @@ def steady(spent: Spent, few: int, many: int) -> Mapping[str, float]:
     return {"images_per_s": rate, "start_up_s": max(0.0, first - few / rate)}
 
 
+def _epochs(feed: Callable[[str, int, int, int], float], shards: str, processes: int, fed: int, count: int) -> float:
+    """Seconds for ``count`` pictures in epochs of ``fed``, as a training asks for them."""
+    return feed(shards, processes, fed, count // fed)
+
+
 def measured(paths: list[str], scratch: Path, *, processes: int, rounds: int, many: int) -> dict[str, Figure]:
     """Every contender's images a second and start-up."""
     import feed_contenders as feeds
     import ingest_contenders as ingests
 
-    few, fed_many = many // 4, 64 * (many // 10)
-    fed_few = 64 * (many // 40)
+    few, fed = many // 4, 64 * (2 * many // 5)
     shards = str(scratch / "prepared")
-    ingests.write_shards(paths, fed_many, shards)  # the cluster's processes start once, as on any cluster in use
+    ingests.write_shards(paths, fed, shards)  # the cluster's processes start once, as on any cluster in use
     runs: dict[str, tuple[Callable[[int], float], int, int]] = {
         name: (functools.partial(run, paths, processes), few, many)
         for name, run in {
@@ -103,7 +108,7 @@ def measured(paths: list[str], scratch: Path, *, processes: int, rounds: int, ma
         }.items()
     }
     for name, feed in {"feed": feeds.feed, "dataloader": feeds.data_loader}.items():
-        runs[name] = (functools.partial(feed, f"{shards}/shards", processes), fed_few, fed_many)
+        runs[name] = (functools.partial(_epochs, feed, f"{shards}/shards", processes, fed), fed, _EPOCHS * fed)
     found = interleaved({name: functools.partial(steady, *run) for name, run in runs.items()}, rounds=rounds)
     rates = {name: Figure("images/s", one["images_per_s"]) for name, one in found.items()}
     return rates | {f"{name} start-up": Figure("s", one["start_up_s"]) for name, one in found.items()}
@@ -114,7 +119,9 @@ def main() -> None:
     parser = arguments(__doc__ or "")
     parser.add_argument("--originals", type=Path, help="folder of photographs to make the files from; else phantoms")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="processes of every contender")
-    parser.add_argument("--many", type=int, help="images of the longer of two runs (400); six times as many are fed")
+    parser.add_argument(
+        "--many", type=int, help="images of the longer of two runs (400); an epoch of the feed has 25 times as many"
+    )
     options = parser.parse_args()
     from raydr.workflows.environment import set_environment
 

@@ -1,4 +1,4 @@
-"""The contenders of `bench_feed.py`: seconds that each takes to bring so many pictures of shards to the device."""
+"""The contenders of `bench_ingest.py`'s feed: seconds that each takes to bring epochs of pictures to the device."""
 
 import time
 from collections.abc import Iterator
@@ -23,8 +23,8 @@ PREPROCESS = Preprocess(side_px=SIDE_PX, through_px=SHARD_PX)
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def feed(shards: str, num_processes: int, count: int) -> float:
-    """Raydr's own: the batches that a Ray Train worker gets, in a shuffled order."""
+def feed(shards: str, num_processes: int, count: int, epochs: int) -> float:
+    """Raydr's own: the batches that a Ray Train worker gets, in another order every epoch."""
     del num_processes  # the cluster has that many CPUs
     numbers = np.arange(count)
     rows = pa.table({"row": numbers, "image_id": [str(number) for number in numbers], "grade": numbers % 5})
@@ -33,8 +33,9 @@ def feed(shards: str, num_processes: int, count: int) -> float:
     (iterator,) = dataset.streaming_split(1, equal=True)
     source = StreamedBatches(iterator, clock, num_images=count, batch_size=BATCH_SIZE, rank=0, world_size=1)
     started = time.perf_counter()
-    done = sum(len(batch.to(DEVICE).row) for batch in source.epoch(0))
-    return _checked(done, count, started)
+    for epoch in range(epochs):
+        _check(sum(len(batch.to(DEVICE).row) for batch in source.epoch(epoch)), count)
+    return time.perf_counter() - started
 
 
 class RowGroups(IterableDataset):
@@ -42,12 +43,13 @@ class RowGroups(IterableDataset):
 
     def __init__(self, groups: list[tuple[str, int]]) -> None:
         self._groups = groups
+        self._draw = np.random.default_rng(0)
 
     def __iter__(self) -> Iterator[torch.Tensor]:
         cv2.setNumThreads(1)
         worker = get_worker_info()
         groups = self._groups[worker.id :: worker.num_workers]
-        for place in np.random.default_rng(0).permutation(len(groups)):
+        for place in self._draw.permutation(len(groups)):
             part, group = groups[place]
             with pq.ParquetFile(part) as file:
                 jpegs = file.read_row_group(group, columns=["jpeg"])["jpeg"].to_pylist()
@@ -56,17 +58,20 @@ class RowGroups(IterableDataset):
                 yield torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))
 
 
-def data_loader(shards: str, num_processes: int, count: int) -> float:
-    """A torch DataLoader with as many workers."""
+def data_loader(shards: str, num_processes: int, count: int, epochs: int) -> float:
+    """A torch DataLoader with as many workers, which stay from epoch to epoch."""
     groups = row_groups(shards, count)
     loader = DataLoader(
         RowGroups(groups),
         batch_size=BATCH_SIZE,
         num_workers=num_processes,
+        persistent_workers=True,
         multiprocessing_context="spawn",  # the parent has Ray's threads, which do not survive a fork
     )
     started = time.perf_counter()
-    return _checked(sum(len(batch.to(DEVICE)) for batch in loader), count, started)
+    for _ in range(epochs):
+        _check(sum(len(batch.to(DEVICE)) for batch in loader), count)
+    return time.perf_counter() - started
 
 
 def row_groups(shards: str, count: int) -> list[tuple[str, int]]:
@@ -82,7 +87,6 @@ def row_groups(shards: str, count: int) -> list[tuple[str, int]]:
     return found
 
 
-def _checked(done: int, count: int, started: float) -> float:
+def _check(done: int, count: int) -> None:
     if not count - BATCH_SIZE < done <= count:
         raise RuntimeError(f"{done} of {count} images came out")
-    return time.perf_counter() - started

@@ -3,6 +3,7 @@
 from raydr.config.images import PreprocessSettings, RetinaSettings
 from raydr.config.learning import DownstreamModelSettings, ModelSettings
 from raydr.engine.package import NUM_OUTPUTS, Head, load_backbone_weights
+from raydr.engine.weights_file import is_weights_file, load_weights_file
 from raydr.images.preprocess import Preprocess
 from raydr.models.backbone import Backbone, create_backbone
 from raydr.models.classifier import Classifier
@@ -30,11 +31,18 @@ def build_backbone(settings: ModelSettings) -> Backbone:
     """The backbone, started as the settings say."""
     match settings.weights:
         case "none" | "timm" as start:
-            return create_backbone(settings.backbone, weights=start)
-        case folder:
+            backbone = create_backbone(settings.backbone, weights=start)
+        case uri:
             backbone = create_backbone(settings.backbone)
-            load_backbone_weights(folder, backbone, name=settings.backbone)
-            return backbone
+            if is_weights_file(uri):
+                load_weights_file(uri, backbone.network)
+            else:
+                load_backbone_weights(uri, backbone, name=settings.backbone)
+    if settings.channels_last:
+        backbone.lay_channels_last()
+    if settings.compile:
+        backbone.network.compile()
+    return backbone
 
 
 def build_classifier(settings: DownstreamModelSettings, head: Head) -> Classifier:

@@ -17,15 +17,20 @@ class ModelSettings(Section):
     backbone: str = "resnet18"
     """Any image model of timm, by name."""
     weights: str = "none"
-    """Where the backbone starts: `none`, `timm` (its published weights) or a checkpoint folder of raydr."""
+    """Where the backbone starts: `none`, `timm` (its published weights), a checkpoint folder of raydr, or a file of
+    weights for timm's network of that name (safetensors, or what `torch.save` writes of plain tensors)."""
+    channels_last: bool = False
+    """Lay pictures out channel by channel for each pixel, as a GPU's convolutions in bf16 want them."""
+    compile: bool = False
+    """Let torch.compile make one program of the backbone: minutes at the start, faster steps from then on."""
 
 
 class DownstreamModelSettings(ModelSettings):
     """The network of a teacher or a student."""
 
     weights: str = "pretrain"
-    """Where the backbone starts: `pretrain` (this run's pretrained backbone, in `raydr run` only), `none`, `timm` or a
-    checkpoint folder of raydr."""
+    """Where the backbone starts: `pretrain` (this run's pretrained backbone, in `raydr run` only), `none`, `timm`, a
+    checkpoint folder of raydr or a file of weights."""
     drop_rate: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Dropout before the head."""
 
@@ -33,15 +38,22 @@ class DownstreamModelSettings(ModelSettings):
 class OptimSettings(Section):
     """The optimiser and its schedule: linear warm-up, then cosine decay to zero."""
 
-    name: Literal["adamw", "sgd"] = "adamw"
+    name: Literal["adamw", "sgd", "lars"] = "adamw"
+    """`lars` (arXiv:1708.03888) is for batches in the thousands."""
     learning_rate: PositiveFloat = 3e-4
-    """Peak rate, for the whole global batch as it is."""
+    """Peak rate; see `scale_learning_rate`."""
+    scale_learning_rate: Literal["none", "linear", "sqrt"] = "none"
+    """`none`: `learning_rate` is for the batch as it is; else it is for 256 images and grows with `batch_size` / 256
+    (arXiv:1706.02677) or with its square root."""
     weight_decay: NonNegativeFloat = 0.05
     """Not applied to biases and normalisation."""
     epochs: PositiveInt = 10
     warmup_fraction: Fraction = 0.1
     batch_size: BatchSize = 64
     """Images a step over all workers."""
+    images_at_once: BatchSize | None = None
+    """Images that a worker puts through the network at once; null: its whole part of the batch. The gradient stays that
+    of the whole batch, contrastive losses too, for half as much computation again (arXiv:2101.06983)."""
     gradient_clip: PositiveFloat | None = 1.0
     precision: Literal["fp32", "bf16"] = "fp32"
 

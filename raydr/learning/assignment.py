@@ -31,6 +31,7 @@ class Assignment:
             seed=self.seed,
             settings_digest=self.settings_digest,
             keep_best=keep_best,
+            images_at_once=optim.images_at_once,
         )
 
 

@@ -101,6 +101,7 @@ def measure_step_rate(
         precision=optim.precision,
         seed=0,
         settings_digest="",
+        images_at_once=optim.images_at_once,
     )
     fit(training, plan, context, validate=lambda _epoch: {})
     # fit waits for every step's loss, so from one request to the next is one step.

@@ -37,12 +37,18 @@ class Backbone(nn.Module):
         # num_features is the width before pooling; some heads (MobileNetV3, VGG) hold one more layer that stays.
         width: Any = getattr(network, "head_hidden_size", None) or network.num_features
         self.num_features = int(width)
+        self._layout = torch.contiguous_format
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
 
+    def lay_channels_last(self) -> None:
+        """Keep weights and pictures with a pixel's channels side by side, as fast convolutions in bf16 want them."""
+        self._layout = torch.channels_last
+        self.network.to(memory_format=torch.channels_last)
+
     def forward(self, image: Tensor) -> Tensor:
         """Pooled features [B, num_features] of images [B, 3, S, S] in [0, 1]."""
-        features: Tensor = self.network((image - self.mean) / self.std)
+        features: Tensor = self.network(((image - self.mean) / self.std).contiguous(memory_format=self._layout))
         return features
 
 

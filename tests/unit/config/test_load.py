@@ -62,7 +62,8 @@ def test_an_unknown_key_is_named_with_the_nearest_and_all_allowed_ones(errors: E
     (line,) = errors("[pretrain.optim]\nlearning_rat = 1.0")
     assert line == (
         "job.toml: pretrain.optim.learning_rat: no such key; did you mean learning_rate?; allowed: name, "
-        "learning_rate, weight_decay, epochs, warmup_fraction, batch_size, gradient_clip, precision"
+        "learning_rate, scale_learning_rate, weight_decay, epochs, warmup_fraction, batch_size, "
+        "images_at_once, gradient_clip, precision"
     )
 
 
@@ -93,7 +94,10 @@ def test_a_far_off_key_lists_what_is_allowed(errors: Errors) -> None:
         ("[pretrain.optim]\nbatch_size = 1", "pretrain.optim.batch_size: must be at least 2 (got 1)"),
         ("[pretrain.optim]\nwarmup_fraction = 1.5", "pretrain.optim.warmup_fraction: must be at most 1 (got 1.5)"),
         ("[finetune.model]\ndrop_rate = 1.0", "finetune.model.drop_rate: must be below 1 (got 1.0)"),
-        ("[pretrain.optim]\nname = 'adam'", "pretrain.optim.name: must be one of 'adamw' or 'sgd' (got 'adam')"),
+        (
+            "[pretrain.optim]\nname = 'adam'",
+            "pretrain.optim.name: must be one of 'adamw', 'sgd' or 'lars' (got 'adam')",
+        ),
         (
             "[preprocess]\nenhance = 'sharpen'",
             "preprocess.enhance: must be one of 'none', 'equalize', 'clahe' or 'graham' (got 'sharpen')",

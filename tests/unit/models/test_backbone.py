@@ -72,3 +72,14 @@ def test_weights_that_cannot_be_fetched_are_one_line(monkeypatch):
     monkeypatch.setattr(timm, "create_model", offline)
     with pytest.raises(RunError, match=r"cannot be fetched: no route to host"):
         create_backbone("resnet18", weights="timm")
+
+
+def test_laid_out_channels_last_it_gives_the_same_features():
+    torch.manual_seed(0)
+    backbone = create_backbone("resnet10t").eval()
+    image = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        before = backbone(image)
+        backbone.lay_channels_last()
+        torch.testing.assert_close(backbone(image), before, rtol=1e-4, atol=1e-4)
+    assert backbone.network.conv1[0].weight.is_contiguous(memory_format=torch.channels_last)
