@@ -133,13 +133,14 @@ def audit_leaks(
     )
 
 
-def check_audit(audit: LeakAudit, waive: Sequence[str], *, table_uri: str) -> None:
+def check_audit(audit: LeakAudit, waive: Sequence[str], *, table_uri: str, key: str = "waive") -> None:
     """Refuse what the audit found, but for what is waived.
 
     Args:
         audit: As found.
         waive: Names of findings to let pass.
         table_uri: Where the findings can be read, for the error to say.
+        key: The setting by which they are waived, likewise.
 
     Raises:
         InputError: one line with the number and some names of every finding that is not waived, and what to do.
@@ -152,7 +153,7 @@ def check_audit(audit: LeakAudit, waive: Sequence[str], *, table_uri: str) -> No
         what, remedy = _WORDS[name]
         parts.append(f"{audit.count(name)} {what}: {_some(audit.named(name))}; {remedy}")
     allowed = json.dumps([name for name in _WORDS if name in waive or name in found])
-    raise InputError(f"audit: {'; '.join(parts)}, or set waive = {allowed}; all of them are in {table_uri}")
+    raise InputError(f"audit: {'; '.join(parts)}, or set {key} = {allowed}; all of them are in {table_uri}")
 
 
 def _look(uri: str, *, near_identical: bool) -> tuple[bytes | None, Fingerprint | None]:

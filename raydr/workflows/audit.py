@@ -17,26 +17,13 @@ def say_progress(num_files: int) -> None:
 
 
 def say_audit(audit: LeakAudit) -> None:
-    """The findings as a table, and what could not be compared."""
+    """The findings as a table."""
     if audit.findings.num_rows:
         say(textwrap.indent(terminal_table(audit.table(), TABLE_HEADER), "  "))
     else:
         say("  audit: nothing is shared between splits")
-    for note in _not_compared(audit):
-        say(f"  audit: {note}")
 
 
 def checks_made(audit: LeakAudit) -> list[str]:
     """The checks that the audit made, by the name of their findings."""
     return [name for name in CHECKS if name != "near_identical_images" or audit.num_without_picture is not None]
-
-
-def _not_compared(audit: LeakAudit) -> list[str]:
-    notes = []
-    if audit.num_unreadable:
-        notes.append(f"{audit.num_unreadable} files cannot be read and were not compared")
-    if audit.num_without_picture is None:
-        notes.append("near-identical images were not looked for (near_identical = false)")
-    elif audit.num_without_picture:
-        notes.append(f"{audit.num_without_picture} files show no picture; they were compared byte by byte alone")
-    return notes

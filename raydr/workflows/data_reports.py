@@ -3,6 +3,7 @@
 import datetime
 from collections.abc import Sequence
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -10,9 +11,11 @@ from raydr import storage
 from raydr.config.jobs import IndexSettings, Job, PrepareSettings
 from raydr.config.show import as_toml
 from raydr.config.sources import CsvSource, EyepacsSource, SourceSettings
-from raydr.data.manifest import summary
-from raydr.data.partition import PatientLeak
+from raydr.data.audit import LeakAudit
+from raydr.data.index import IndexResult
+from raydr.data.manifest import grades_of, rows_of_images, summary
 from raydr.data.photographs import read_photograph
+from raydr.grades import REFERABLE_GRADE
 from raydr.images.preprocess import Preprocess
 from raydr.reporting.index_report import IndexReport
 from raydr.reporting.montage import choose, make_tiles
@@ -65,24 +68,39 @@ def index_report(
     )
 
 
-def index_notes(
-    *, num_dropped: int, num_unreadable: int, num_without_picture: int | None, leak: PatientLeak
-) -> list[str]:
-    """What an index leaves out or lets pass, a sentence each; nothing where it is nothing.
-
-    Args:
-        num_dropped: Labels without an image.
-        num_unreadable: Files whose bytes could not be read.
-        num_without_picture: Files with bytes but no picture that the audit could compare.
-        leak: What test shares with train by patient.
-    """
-    notes = [
-        (num_dropped, "label", "without an image: left out"),
-        (num_unreadable, "file", "that cannot be read: not compared, and for prepare to quarantine"),
-        (num_without_picture or 0, "file", "without a picture to compare: near-identical ones were not looked for"),
+def index_notes(found: IndexResult, audit: LeakAudit) -> list[str]:
+    """What an index leaves out, lets pass or cannot give a figure for, a sentence each; nothing where it is nothing."""
+    counts = [
+        (found.num_dropped, "label", "without an image: left out"),
+        (audit.num_unreadable, "file", "that cannot be read: not compared, and for prepare to quarantine"),
+        (audit.num_without_picture or 0, "file", "without a picture to compare: compared byte by byte alone"),
     ]
-    shared = [f"{leak}."] if leak.num_patients else []
-    return shared + [f"{counted(number, thing)} {what}." for number, thing, what in notes if number]
+    notes = [f"{found.leak}."] if found.leak.num_patients else []
+    notes += [f"{counted(number, thing)} {what}." for number, thing, what in counts if number]
+    if audit.num_without_picture is None:
+        notes.append("Near-identical images were not looked for (near_identical = false).")
+    return notes + _one_sided(found)
+
+
+def _one_sided(found: IndexResult) -> list[str]:
+    """Where all grades are on one side of referable: nothing can be learned or measured there."""
+    grades = grades_of(found.manifest)
+    budget = rows_of_images(found.manifest, found.budget["image_id"].to_pylist())
+    parts = {"The label budget": grades[budget]}
+    datasets, splits = (np.array(found.manifest[name].to_pylist()) for name in ("dataset", "split"))
+    for dataset in sorted(set(datasets)):
+        for split in ("val", "test", "external"):
+            parts[f"{dataset} {split}"] = grades[(datasets == dataset) & (splits == split)]
+    notes = []
+    for name, held in parts.items():
+        is_referable = held[held >= 0] >= REFERABLE_GRADE
+        if len(is_referable) and is_referable.all() == is_referable.any():
+            kind = "is referable" if not is_referable.any() else "is other than referable"
+            what = (
+                "a teacher cannot learn the difference" if name == "The label budget" else "there is no AUC to compute"
+            )
+            notes.append(f"{name}: none of {counted(len(is_referable), 'graded image')} {kind}, so {what}.")
+    return notes
 
 
 def prepare_report(

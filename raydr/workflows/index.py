@@ -36,12 +36,13 @@ def index(settings: IndexSettings, *, pipeline: Pipeline | None = None) -> Stage
         for row in counts:
             grades = "/".join(str(row[f"grade_{grade}"]) for grade in range(5))
             say(f"  {row['dataset']} {row['split']}: {row['images']} images, {row['patients']} patients, {grades}")
-        if found.leak.num_patients:
-            say(f"  {found.leak}")
         audit = audit_leaks(found.manifest, near_identical=settings.near_identical, progress=say_progress)
         audited = stage.path("audit.parquet")
         storage.write_table(audited, audit.findings)  # before any finding is refused: it is what to look at then
         say_audit(audit)
+        notes = index_notes(found, audit)
+        for note in notes:
+            say(f"  {note}")
         report = stage.path(REPORT)
         write_index_report(
             report,
@@ -52,15 +53,10 @@ def index(settings: IndexSettings, *, pipeline: Pipeline | None = None) -> Stage
                 budget=found.budget,
                 findings=audit.findings,
                 checks=checks_made(audit),
-                notes=index_notes(
-                    num_dropped=found.num_dropped,
-                    num_unreadable=audit.num_unreadable,
-                    num_without_picture=audit.num_without_picture,
-                    leak=found.leak,
-                ),
+                notes=notes,
             ),
         )
-        check_audit(audit, settings.waive, table_uri=audited)
+        check_audit(audit, settings.waive, key="waive" if pipeline is None else "index.waive", table_uri=audited)
         budget_grades = _budget_grades(found)
         say(
             f"  label budget: {found.budget.num_rows} images, {'/'.join(map(str, budget_grades))} "

@@ -196,6 +196,8 @@ def test_what_is_found_is_refused_in_one_line_that_says_what_and_how_many_and_wh
     assert "2 pairs of images in different splits or datasets are near-identical: a/10 ~ a/12, a/11 ~ a/12" in message
     assert 'waive = ["shared_patients", "identical_files", "near_identical_images"]' in message
     assert message.endswith("all of them are in out/audit.parquet")
+    with pytest.raises(InputError, match=r"or set index\.waive = "):
+        check_audit(audit, (), table_uri="out/audit.parquet", key="index.waive")
     assert "\n" not in message
 
 

@@ -4,6 +4,8 @@ import pyarrow as pa
 import pytest
 
 from raydr.config.jobs import IndexSettings, PrepareSettings
+from raydr.data.audit import FINDINGS_SCHEMA, LeakAudit
+from raydr.data.index import IndexResult
 from raydr.data.manifest import SCHEMA
 from raydr.data.partition import PatientLeak
 from raydr.images.jpeg import encode
@@ -107,13 +109,50 @@ def test_photographs_are_read_for_the_report_only_where_it_may_hold_them(stage, 
 NO_LEAK = PatientLeak(0, 10, 0, 5, 0)
 
 
+def indexed(rows, *, budget=(), leak=NO_LEAK, num_dropped=0):
+    """An index of images given as (split, grade)."""
+    columns = [
+        {"image_id": f"IDRiD/{n}", "uri": "u", "dataset": "IDRiD", "patient_id": str(n), "grade": grade, "split": split}
+        for n, (split, grade) in enumerate(rows)
+    ]
+    return IndexResult(
+        manifest=pa.Table.from_pylist(columns, schema=SCHEMA),
+        budget=pa.table({"image_id": pa.array([f"IDRiD/{n}" for n in budget], pa.string())}),
+        exams=pa.table({}),
+        leak=leak,
+        num_dropped=num_dropped,
+        budget_digest="d",
+    )
+
+
+def audited(*, num_unreadable=0, num_without_picture=0):
+    return LeakAudit(FINDINGS_SCHEMA.empty_table(), num_unreadable, num_without_picture)
+
+
+BOTH_KINDS = [("train", 0), ("train", 4), ("val", 1), ("val", 2), ("test", 0), ("test", None), ("test", 3)]
+
+
 def test_patients_in_train_and_test_are_said():
     leak = PatientLeak(2, 10, 3, 5, 1)
-    (note,) = index_notes(num_dropped=0, num_unreadable=0, num_without_picture=0, leak=leak)
+    (note,) = index_notes(indexed(BOTH_KINDS, budget=[0, 1], leak=leak), audited())
     assert "2 patients are in train and in test: 3 of 10 test images, 1 of 5 referable ones" in note
 
 
 def test_what_an_index_left_out_is_said_and_nothing_else():
-    assert index_notes(num_dropped=0, num_unreadable=0, num_without_picture=None, leak=NO_LEAK) == []
-    (note,) = index_notes(num_dropped=0, num_unreadable=3, num_without_picture=0, leak=NO_LEAK)
+    found = indexed(BOTH_KINDS, budget=[0, 1])
+    assert index_notes(found, audited()) == []
+    (note,) = index_notes(found, audited(num_unreadable=3))
     assert note.startswith("3 files that cannot be read")
+    (note,) = index_notes(indexed(BOTH_KINDS, budget=[0, 1], num_dropped=1), audited())
+    assert note == "1 label without an image: left out."
+    (note,) = index_notes(found, audited(num_without_picture=None))
+    assert note == "Near-identical images were not looked for (near_identical = false)."
+
+
+def test_a_part_whose_grades_are_all_of_one_kind_is_named_with_what_cannot_be_done():
+    rows = [("train", 0), ("train", 1), ("val", 2), ("val", None), ("external", 0), ("test", 0), ("test", 2)]
+    assert index_notes(indexed(rows, budget=[0, 1]), audited()) == [
+        "The label budget: none of 2 graded images is referable, so a teacher cannot learn the difference.",
+        "IDRiD val: none of 1 graded image is other than referable, so there is no AUC to compute.",
+        "IDRiD external: none of 1 graded image is referable, so there is no AUC to compute.",
+    ]

@@ -67,7 +67,7 @@ def test_a_waived_finding_passes_and_is_shown_and_counted(phantoms, tmp_path, ca
 def test_a_search_that_is_left_out_is_said_to_be(phantoms, tmp_path, capsys):
     result = index(settings(phantoms, tmp_path / "out", near_identical=False))
     assert result.metrics["num_near_identical_images"] is None
-    assert "near-identical images were not looked for" in capsys.readouterr().out
+    assert "Near-identical images were not looked for" in capsys.readouterr().out
 
 
 def test_clean_data_sets_pass_and_files_without_a_picture_are_counted(phantoms, tmp_path, capsys):
@@ -76,4 +76,4 @@ def test_clean_data_sets_pass_and_files_without_a_picture_are_counted(phantoms, 
     result = index(settings(tmp_path / "data", tmp_path / "out"))
     assert result.metrics["num_near_identical_images"] == 0
     assert storage.read_table(result.artifacts["audit"]).num_rows == 0
-    assert "1 files show no picture" in capsys.readouterr().out
+    assert "1 file without a picture to compare" in capsys.readouterr().out
