@@ -20,6 +20,9 @@ class Assignment:
     seed: int
     settings_digest: str
     provenance: Mapping[str, str] = field(default_factory=dict)
+    save_every_steps: int | None = None
+    save_every_s: float | None = None
+    """Between saved states in the middle of an epoch."""
 
     def plan(self, optim: OptimSettings, *, keep_best: str | None) -> FitPlan:
         """The training plan of these settings."""
@@ -31,6 +34,8 @@ class Assignment:
             seed=self.seed,
             settings_digest=self.settings_digest,
             keep_best=keep_best,
+            save_every_steps=self.save_every_steps,
+            save_every_s=self.save_every_s,
         )
 
 
