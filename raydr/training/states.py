@@ -19,6 +19,7 @@ _LOG: Final = logging.getLogger(__name__)
 _DESCRIPTION: Final = "state.json"
 """Written last: a folder without it is no state."""
 _RAYS_LIST: Final = "checkpoint_manager_snapshot.json"
+_WITHOUT_FOLDERS: Final = ("s3", "gcs")
 _PATIENCE_S: Final = 120.0
 """How long writing a state is tried again; the training goes on meanwhile."""
 _FIRST_PAUSE_S: Final = 1.0
@@ -117,6 +118,8 @@ class SavedStates:
             return
         with tempfile.TemporaryDirectory(prefix="raydr-state-") as scratch:
             save_state(Path(scratch))
+            if self.system.type_name not in _WITHOUT_FOLDERS:
+                self.system.create_dir(self.path(name))
             files = sorted(Path(scratch).iterdir(), key=lambda file: file.name == _DESCRIPTION)
             for file in files:
                 pafs.copy_files(

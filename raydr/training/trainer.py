@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import os
 import tempfile
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,16 +18,15 @@ from ray.train.v2.api.exceptions import TrainingFailedError
 from raydr import storage
 from raydr.config.site import ClusterSettings
 from raydr.data.nodes import Node, alive_nodes, label_pair
-from raydr.engine.context import Wish
 from raydr.errors import InputError, RunError, StoppedRun
-from raydr.training.board import Board, BoardWatch, OnFigures, OnLine, start_board
+from raydr.training.attempts import Fit, StorePatience
+from raydr.training.board import BoardWatch, OnFigures, OnLine, start_board
 from raydr.training.failures import told
 from raydr.training.progress import OnEpoch, ProgressLog, ProgressWatch
 from raydr.training.states import SavedStates
 from raydr.training.stopping import StopSignals
 from raydr.training.worker import STREAM, Work, work
 
-_LOOK_EVERY_S: Final = 0.2
 _RESIZE_EVERY_S: Final = 60.0
 """How often a training with max_workers looks whether there is room for more workers."""
 _START_TIMEOUT: Final = "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"
@@ -76,32 +74,35 @@ def train(
     """
     check_room(cluster)
     states = SavedStates(*storage.locate(storage.join(storage.absolute(folder), name)))
-    if states.drop_torn_list():
-        on_line("Ray Train's list of saved states was torn; they are found by looking")
     board = start_board()
     with tempfile.TemporaryDirectory(prefix="raydr-progress-") as scratch:
         path = Path(scratch) / "epochs.jsonl"
-        trainer = TorchTrainer(
-            work,
-            train_loop_config=dataclasses.replace(orders, board=board.name).as_json(),
-            scaling_config=_scaling(cluster),
-            run_config=ray.train.RunConfig(
-                name=name,
-                storage_path=storage.absolute(folder),
-                failure_config=_failures(cluster),
-                checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
-                callbacks=[ProgressLog(str(path))],  # type: ignore[list-item]  # Ray Train and Tune share a class
-            ),
-            datasets=dict(datasets),
-            dataset_config=_data_config(orders, datasets),
-        )
+
+        def attempt() -> None:
+            if states.drop_torn_list():
+                on_line("Ray Train's list of saved states was torn; they are found by looking")
+            TorchTrainer(
+                work,
+                train_loop_config=dataclasses.replace(orders, board=board.name).as_json(),
+                scaling_config=_scaling(cluster),
+                run_config=ray.train.RunConfig(
+                    name=name,
+                    storage_path=storage.absolute(folder),
+                    failure_config=_failures(cluster),
+                    checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
+                    callbacks=[ProgressLog(str(path))],  # type: ignore[list-item]  # Ray Train and Tune share a class
+                ),
+                datasets=dict(datasets),
+                dataset_config=_data_config(orders, datasets),
+            ).fit()
+
         with (
             StopSignals() as signals,
             ProgressWatch(path, on_epoch=on_epoch, on_line=on_line),
             BoardWatch(board, on_figures=on_figures, on_line=on_line),
             _start_patience(cluster),
         ):
-            fit = _Fit(trainer)
+            fit = Fit(attempt, again=StorePatience(states, cluster.max_failures, on_line).waits_for)
             fit.wait(signals, board, grace_s=cluster.stop_grace_s, on_line=on_line)
     if signals.received is not None:
         raise StoppedRun(_saved(states), signals.received)
@@ -111,31 +112,6 @@ def train(
     if state is None:
         raise RunError(f"{orders.loop}: the training ended without a state in {folder}")
     return TrainingResult(state["history"], state["best_epoch"], state["best_value"])
-
-
-class _Fit:
-    """``trainer.fit()`` in a thread: the main one is free for signals, which Ray would answer in its own way."""
-
-    def __init__(self, trainer: TorchTrainer) -> None:
-        self.error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, args=(trainer,), name="raydr-fit", daemon=True)
-        self._thread.start()
-
-    def wait(self, signals: StopSignals, board: Board, *, grace_s: float, on_line: OnLine) -> None:
-        """Until it is over; after a signal no longer than the grace."""
-        while self._thread.is_alive() and signals.received is None:
-            self._thread.join(_LOOK_EVERY_S)
-        if signals.received is None:
-            return
-        on_line(f"{signals.received.name}: saving, for up to {grace_s:g} s; once more ends at once")
-        board.ask_for(Wish.STOP)
-        self._thread.join(grace_s)
-
-    def _run(self, trainer: TorchTrainer) -> None:
-        try:
-            trainer.fit()
-        except BaseException as error:  # noqa: BLE001 - the main thread raises it
-            self.error = error
 
 
 def _saved(states: SavedStates) -> str:
