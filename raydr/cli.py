@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Any, ClassVar, Protocol
 
 from raydr import __version__
-from raydr.errors import InputError, RunError, SettingsError
+from raydr.errors import InputError, RunError, SettingsError, StoppedRun
 
 STORY = """\
 raydr turns a bucket of fundus photographs and a handful of labels into a validated
@@ -47,7 +47,9 @@ examples:
   raydr plan --config jobs/plan.toml                       how many CPUs for how many GPUs?
   raydr config check jobs cluster                          are all files right?
 
-exit status: 0 done, 1 failed, 2 settings or input that cannot be used, 130 or 143 interrupted
+exit status: 0 done, 1 failed, 2 settings or input that cannot be used; ended by a signal: 130 Ctrl-C, 143 SIGTERM.
+The first signal lets a training save where it is (cluster.stop_grace_s), the second ends at once;
+either way the same command goes on from what was saved.
 """
 
 FLAGS = {
@@ -90,6 +92,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with sigterm_raises():
             options.command(options)
             sys.stdout.flush()
+    except StoppedRun as stop:
+        word = "terminated" if stop.number == signal.SIGTERM else "interrupted"
+        return _fail(128 + stop.number, f"{name}: {word}: {stop}")
     except KeyboardInterrupt:
         return _fail(143, f"{name}: terminated") if Terminated.received else _fail(130, f"{name}: interrupted")
     except SystemExit as stop:
@@ -133,18 +138,12 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_settings_options(parser: argparse.ArgumentParser, verb: str) -> None:
-    parser.add_argument(
-        "--config",
-        action="append",
-        default=[],
-        type=Path,
-        metavar="FILE",
-        help="TOML settings; repeat it for overlays, later files win",
-    )
+    repeated: Any = {"action": "append", "default": []}
+    overlays = "TOML settings; repeat it for overlays, later files win"
+    parser.add_argument("--config", **repeated, type=Path, metavar="FILE", help=overlays)
     parser.add_argument(
         "--set",
-        action="append",
-        default=[],
+        **repeated,
         metavar="KEY=VALUE",
         help="one setting by its dotted key, over every file: --set cluster.num_workers=2 (null unsets)",
     )

@@ -1,5 +1,6 @@
 """What raydr raises for a person to read: bad input (exit 2) and failed runs (exit 1)."""
 
+import signal
 from collections.abc import Sequence
 
 
@@ -21,3 +22,11 @@ class SettingsError(InputError):
 
 class RunError(Exception):
     """A run that failed though its input was good, as one line that says what to do."""
+
+
+class StoppedRun(KeyboardInterrupt):
+    """A run that ended because a signal asked for it, as one line that says what is saved; exit 128 + the signal's."""
+
+    def __init__(self, line: str, number: signal.Signals) -> None:
+        super().__init__(line)
+        self.number = number

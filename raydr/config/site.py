@@ -1,9 +1,9 @@
 """What changes per site, not per experiment: the cluster and where runs are recorded."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from raydr.config.section import NonNegativeFloat, PositiveFloat, PositiveInt, Section
 
@@ -14,7 +14,9 @@ class ClusterSettings(Section):
     address: str | None = None
     """Ray cluster to join; null joins the one of RAY_ADDRESS, or else starts one on this machine."""
     num_workers: PositiveInt = 1
-    """Data-parallel training workers."""
+    """Data-parallel training workers; the fewest, where there is a max_workers."""
+    max_workers: PositiveInt | None = None
+    """Workers that a training takes when they are there, going on with fewer when nodes are lost; null: num_workers."""
     cpus_per_worker: NonNegativeFloat = 1.0
     gpus_per_worker: NonNegativeFloat = 0.0
     decode_cpus: PositiveFloat = 1.0
@@ -26,7 +28,15 @@ class ClusterSettings(Section):
     autoscaling: bool = False
     """The cluster grows on demand: a job that needs more than is there waits for it instead of being refused."""
     max_failures: Annotated[int, Field(ge=0)] = 2
-    """Worker failures a training survives by going on from its last checkpoint."""
+    """Worker failures a training survives by going on from its last saved state."""
+    max_preemption_failures: Annotated[int, Field(ge=0)] | None = None
+    """Losses of nodes that Ray announced (spot, scaling down) a training survives likewise; null: any number."""
+    save_every_minutes: PositiveFloat | None = 10.0
+    """Minutes between saved states in the middle of an epoch; null: none by the clock. Every epoch's end is saved."""
+    save_every_steps: PositiveInt | None = None
+    """Steps between saved states in the middle of an epoch; null: none by steps."""
+    stop_grace_s: PositiveFloat = 25.0
+    """Seconds a training may take to save and end after SIGTERM or Ctrl-C (Kubernetes kills after 30)."""
     object_store_mib: PositiveInt | None = None
     """Object store of a cluster that raydr starts itself; null leaves Ray's own choice (30 % of memory)."""
     local_cpus: PositiveInt | None = None
@@ -38,6 +48,12 @@ class ClusterSettings(Section):
         if label is not None and not re.fullmatch(r"[\w./-]+=[\w.-]+", label):
             raise ValueError(f"must be a key and a value, as 'tier=cpu' (got {label!r})")
         return label
+
+    @model_validator(mode="after")
+    def _check_workers(self) -> Self:
+        if self.max_workers is not None and self.max_workers < self.num_workers:
+            raise ValueError(f"max_workers must not be below num_workers, {self.num_workers} (got {self.max_workers})")
+        return self
 
 
 class TrackingSettings(Section):

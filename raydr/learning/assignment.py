@@ -20,6 +20,9 @@ class Assignment:
     seed: int
     settings_digest: str
     provenance: Mapping[str, str] = field(default_factory=dict)
+    save_every_steps: int | None = None
+    save_every_s: float | None = None
+    """Between saved states in the middle of an epoch."""
 
     def plan(self, optim: OptimSettings, *, keep_best: str | None) -> FitPlan:
         """The training plan of these settings."""
@@ -32,6 +35,8 @@ class Assignment:
             settings_digest=self.settings_digest,
             keep_best=keep_best,
             images_at_once=optim.images_at_once,
+            save_every_steps=self.save_every_steps,
+            save_every_s=self.save_every_s,
         )
 
 

@@ -121,9 +121,12 @@ class Tracker:
         self._attempt(run_id, "metrics", lambda client: write_metrics(client, run_id, finite(metrics), step or 0))
 
     def steps_of(self, run_id: str, metric: str) -> set[int]:
-        """The steps at which the run has a figure already; none where nothing is known."""
+        """The steps at which the run has a figure already; none where nothing is known.
+
+        What was lost is recorded again by it, so even a store that did not answer a moment ago is asked.
+        """
         found: set[int] = set()
-        self._attempt(run_id, "metrics", lambda client: found.update(read_steps(client, run_id, metric)))
+        self._attempt(run_id, "metrics", lambda client: found.update(read_steps(client, run_id, metric)), insist=True)
         return found
 
     def log_files(self, run_id: str, files: Sequence[str], *, folder: str = "") -> None:

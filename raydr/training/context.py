@@ -1,19 +1,44 @@
 """Ray Train's implementation of the engine's Context."""
 
 import contextlib
-import tempfile
+import logging
+import threading
+import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any, Final
 
 import ray.train
+import ray.train.collective
 import ray.train.torch
 import torch
 
 from raydr.engine.context import SaveState, Wish
+from raydr.training.board import Board, Listener
+from raydr.training.drain import DrainWatch
+from raydr.training.states import SavedStates
+
+_LOG: Final = logging.getLogger(__name__)
+_NEWEST: Final = 4
+"""States that a resumption tries at most; as many as are kept and two that were saved in a driver's last moments."""
 
 
 class RayContext:
-    """One Ray Train worker's rank, device, reports and resumption."""
+    """One Ray Train worker's rank, device, reports and resumption.
+
+    States are written and uploaded in a thread of rank 0 while the training goes on. A new state waits for the one
+    before it, so that no more than two are in memory.
+    """
+
+    def __init__(self, board: Board | None = None) -> None:
+        self._board = board
+        self._listener = Listener(board) if board is not None and self.rank == 0 else None
+        self._drain = DrainWatch()
+        storage = ray.train.get_context().get_storage()
+        self._states = SavedStates(storage.storage_filesystem, storage.experiment_fs_path)
+        self._slot = threading.Semaphore()
+        # An attempt that goes on from an older state comes by the same steps again; Ray Train deletes by name.
+        self._attempt = uuid.uuid4().hex[:8]
 
     @property
     def rank(self) -> int:
@@ -30,35 +55,61 @@ class RayContext:
         """The device that Ray gave this worker."""
         return ray.train.torch.get_device()
 
-    def report(self, metrics: Mapping[str, float], save_state: SaveState) -> None:
-        """Hand the metrics to the controller, rank 0's with a checkpoint; a barrier."""
-        with tempfile.TemporaryDirectory(prefix="raydr-state-") as scratch:
-            checkpoint = None
-            if self.rank == 0:
-                save_state(Path(scratch))
-                checkpoint = ray.train.Checkpoint.from_directory(scratch)
-            ray.train.report(
-                dict(metrics), checkpoint=checkpoint, checkpoint_dir_name=f"epoch_{int(metrics['epoch']):05d}"
-            )
-
     def wish(self) -> Wish:
-        """Go on."""
-        return Wish.GO_ON
+        """The driver's, as rank 0 last heard; Ray's news of a node that is to go is a reason to save."""
+        told = Wish.GO_ON if self._listener is None else self._listener.wish
+        return max(told, Wish.SAVE) if self._drain.is_new() else told
 
     def tell(self, figures: Mapping[str, float]) -> None:
-        """Let them go."""
+        """Put them on the board."""
+        if self._board is not None:
+            self._board.put_figures(figures)
+
+    def report(self, metrics: Mapping[str, float], save_state: SaveState) -> None:
+        """Hand the metrics to the controller, rank 0's with a checkpoint; a barrier, but not for the upload."""
+        self._hand_in(dict(metrics), f"epoch_{int(metrics['epoch']):05d}", save_state)
 
     def keep(self, step: int, save_state: SaveState) -> None:
-        """Hand rank 0's checkpoint to the controller; a barrier."""
+        """Hand rank 0's checkpoint to the controller; a barrier, but not for the upload."""
+        self._hand_in({"step": step}, f"step_{step:08d}", save_state)
 
     def states(self) -> Iterator[contextlib.AbstractContextManager[Path]]:
-        """The run's newest checkpoint."""
-        checkpoint = ray.train.get_checkpoint()
-        if checkpoint is not None:
-            yield _opened(checkpoint)
+        """The run's newest states; all workers get the same ones."""
+        own = self._states.names()[:_NEWEST] if self.rank == 0 else []
+        names: list[str] = ray.train.collective.broadcast_from_rank_zero(own)
+        for number, name in enumerate(names):
+            if number and self.rank == 0:
+                self._say(f"{names[number - 1]}: the state is torn or was tampered with; the one before it is tried")
+            yield self._states.open(name)
 
+    def _hand_in(self, metrics: dict[str, Any], name: str, save_state: SaveState) -> None:
+        unique = f"{name}_{self._attempt}"
+        if self.rank:
+            ray.train.report(
+                metrics,
+                checkpoint_dir_name=unique,
+                checkpoint_upload_mode=ray.train.CheckpointUploadMode.ASYNC,
+            )
+            return
+        self._slot.acquire()
 
-@contextlib.contextmanager
-def _opened(checkpoint: ray.train.Checkpoint) -> Iterator[Path]:
-    with checkpoint.as_directory() as folder:
-        yield Path(folder)
+        def write(checkpoint: ray.train.Checkpoint, _name: str) -> ray.train.Checkpoint:
+            try:
+                self._states.write(unique, save_state)
+            finally:
+                self._slot.release()
+            return checkpoint
+
+        ray.train.report(
+            metrics,
+            checkpoint=ray.train.Checkpoint(self._states.path(unique), filesystem=self._states.system),
+            checkpoint_dir_name=unique,
+            checkpoint_upload_mode=ray.train.CheckpointUploadMode.ASYNC,
+            delete_local_checkpoint_after_upload=False,
+            checkpoint_upload_fn=write,
+        )
+
+    def _say(self, line: str) -> None:
+        _LOG.warning("%s", line)
+        if self._board is not None:
+            self._board.put_line(line)

@@ -1,4 +1,4 @@
-"""Epoch reports from Ray Train's controller to the driver, as they happen."""
+"""Epoch reports and workers' failures from Ray Train's controller to the driver, as they happen."""
 
 import json
 import threading
@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from ray.train import Checkpoint, UserCallback
+
+from raydr.training.board import OnLine
+from raydr.training.failures import reasons
 
 OnEpoch = Callable[[Mapping[str, float]], None]
 
@@ -23,16 +26,24 @@ class ProgressLog(UserCallback):
         metrics: list[dict[str, Any]],
         checkpoint: Checkpoint | None,  # noqa: ARG002
     ) -> None:
-        """Append one line."""
+        """Append one line an epoch; a state saved in the middle of one is no news."""
+        if "epoch" in metrics[0]:
+            self._append(metrics[0])
+
+    def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:  # noqa: ARG002
+        """Append one line for all workers."""
+        self._append({"line": reasons(worker_exceptions)})
+
+    def _append(self, row: Mapping[str, Any]) -> None:
         with Path(self._path).open("a") as file:
-            file.write(json.dumps(metrics[0]) + "\n")
+            file.write(json.dumps(row) + "\n")
 
 
 class ProgressWatch:
-    """Follows a progress file in a thread and calls ``on_epoch`` for every line, up to the last one at exit."""
+    """Follows a progress file in a thread and hands on epochs and failures, up to the last one at exit."""
 
-    def __init__(self, path: Path, on_epoch: OnEpoch, *, interval_s: float = 0.5) -> None:
-        self._path, self._on_epoch, self._interval_s = path, on_epoch, interval_s
+    def __init__(self, path: Path, *, on_epoch: OnEpoch, on_line: OnLine, interval_s: float = 0.5) -> None:
+        self._path, self._on_epoch, self._on_line, self._interval_s = path, on_epoch, on_line, interval_s
         self._position = 0
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._follow, daemon=True)
@@ -58,4 +69,8 @@ class ProgressWatch:
             file.seek(self._position)
             while (line := file.readline()).endswith("\n"):  # a line without its end is still being written
                 self._position = file.tell()
-                self._on_epoch(json.loads(line))
+                row = json.loads(line)
+                if "line" in row:
+                    self._on_line(row["line"])
+                else:
+                    self._on_epoch(row)

@@ -1,13 +1,13 @@
 """A learning loop on a Ray cluster: TorchTrainer, its resources, its storage, its failures."""
 
 import contextlib
-import json
-import signal
+import dataclasses
+import os
 import tempfile
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import ray
 import ray.data
@@ -18,9 +18,19 @@ from ray.train.v2.api.exceptions import TrainingFailedError
 from raydr import storage
 from raydr.config.site import ClusterSettings
 from raydr.data.nodes import Node, alive_nodes, label_pair
-from raydr.errors import InputError, RunError
+from raydr.errors import InputError, RunError, StoppedRun
+from raydr.training.attempts import Fit, StorePatience
+from raydr.training.board import BoardWatch, OnFigures, OnLine, start_board
+from raydr.training.failures import told
 from raydr.training.progress import OnEpoch, ProgressLog, ProgressWatch
+from raydr.training.states import SavedStates
+from raydr.training.stopping import StopSignals
 from raydr.training.worker import STREAM, Work, work
+
+_RESIZE_EVERY_S: Final = 60.0
+"""How often a training with max_workers looks whether there is room for more workers."""
+_START_TIMEOUT: Final = "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"
+_START_S, _START_GROWING_S, _START_SHRUNK_S = 120.0, 600.0, 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,46 +50,117 @@ def train(
     folder: str,
     name: str,
     on_epoch: OnEpoch,
+    on_figures: OnFigures = lambda _: None,
+    on_line: OnLine = lambda _: None,
 ) -> TrainingResult:
-    """Run ``orders`` on the cluster's workers; goes on from the newest state below ``folder`` of the same ``name``.
+    """Run ``orders`` on the cluster's workers; goes on from the newest whole state below ``folder`` of the same name.
+
+    SIGTERM or Ctrl-C makes the workers save and end; a second one ends the program at once.
+
+    Args:
+        orders: What every worker does.
+        datasets: What they read.
+        cluster: How many workers, what each gets, what is survived.
+        folder: Where states are saved.
+        name: Of this training; another one's states are not gone on from.
+        on_epoch: Called with every epoch's metrics, in a thread of its own.
+        on_figures: Called with rank 0's figures of the moment, about once a second, in a thread of its own.
+        on_line: Called with what else there is to say, in any thread.
 
     Raises:
         InputError: The cluster has no room for the workers or none for decoding: a training would wait for ever.
         RunError: The training failed more often than the settings allow.
+        StoppedRun: A signal ended it.
     """
     check_room(cluster)
+    states = SavedStates(*storage.locate(storage.join(storage.absolute(folder), name)))
+    board = start_board()
     with tempfile.TemporaryDirectory(prefix="raydr-progress-") as scratch:
         path = Path(scratch) / "epochs.jsonl"
-        trainer = TorchTrainer(
-            work,
-            train_loop_config=orders.as_json(),
-            scaling_config=ray.train.ScalingConfig(  # type: ignore[call-arg]  # mypy sees the first Ray Train's
-                num_workers=cluster.num_workers,
-                use_gpu=cluster.gpus_per_worker > 0,
-                resources_per_worker=_resources(cluster),
-                label_selector=trainer_label(cluster),
-            ),
-            run_config=ray.train.RunConfig(
-                name=name,
-                storage_path=storage.absolute(folder),
-                failure_config=ray.train.FailureConfig(max_failures=cluster.max_failures),
-                checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
-                callbacks=[ProgressLog(str(path))],  # type: ignore[list-item]  # Ray Train and Tune share a class
-            ),
-            datasets=dict(datasets),
-            dataset_config=_data_config(orders, datasets),
-        )
-        with ProgressWatch(path, on_epoch), _interrupts_kept():
-            try:
-                result = trainer.fit()
-            except TrainingFailedError as error:
-                raise _told(error) from error
-    if result.checkpoint is None:
+
+        def attempt() -> None:
+            if states.drop_torn_list():
+                on_line("Ray Train's list of saved states was torn; they are found by looking")
+            TorchTrainer(
+                work,
+                train_loop_config=dataclasses.replace(orders, board=board.name).as_json(),
+                scaling_config=_scaling(cluster),
+                run_config=ray.train.RunConfig(
+                    name=name,
+                    storage_path=storage.absolute(folder),
+                    failure_config=_failures(cluster),
+                    checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
+                    callbacks=[ProgressLog(str(path))],  # type: ignore[list-item]  # Ray Train and Tune share a class
+                ),
+                datasets=dict(datasets),
+                dataset_config=_data_config(orders, datasets),
+            ).fit()
+
+        with (
+            StopSignals() as signals,
+            ProgressWatch(path, on_epoch=on_epoch, on_line=on_line),
+            BoardWatch(board, on_figures=on_figures, on_line=on_line),
+            _start_patience(cluster),
+        ):
+            fit = Fit(attempt, again=StorePatience(states, cluster.max_failures, on_line).waits_for)
+            fit.wait(signals, board, grace_s=cluster.stop_grace_s, on_line=on_line)
+    if signals.received is not None:
+        raise StoppedRun(_saved(states), signals.received)
+    if fit.error is not None:
+        raise told(fit.error) if isinstance(fit.error, TrainingFailedError) else fit.error
+    state = states.describe_newest()
+    if state is None:
         raise RunError(f"{orders.loop}: the training ended without a state in {folder}")
-    # The checkpoint's path has lost its scheme; its file system knows where it is.
-    with result.checkpoint.filesystem.open_input_file(f"{result.checkpoint.path}/state.json") as file:
-        state = json.loads(file.read())
     return TrainingResult(state["history"], state["best_epoch"], state["best_value"])
+
+
+def _saved(states: SavedStates) -> str:
+    """What a stopped training leaves."""
+    state = states.describe_newest()
+    if state is None:
+        return "no state was saved yet; the same command starts this training again"
+    epoch, step = state["epochs_done"], state["steps_done"]
+    where = f"step {step} of {state['steps_per_epoch']} of epoch {epoch + 1}" if step else f"the end of epoch {epoch}"
+    return f"the state at {where} is saved; the same command goes on from there"
+
+
+def _scaling(cluster: ClusterSettings) -> ray.train.ScalingConfig:
+    workers = cluster.num_workers
+    return ray.train.ScalingConfig(  # type: ignore[call-arg]  # mypy sees the first Ray Train's
+        num_workers=workers if cluster.max_workers is None else (workers, cluster.max_workers),  # type: ignore[arg-type]
+        use_gpu=cluster.gpus_per_worker > 0,
+        resources_per_worker=_resources(cluster),
+        label_selector=trainer_label(cluster),
+        elastic_resize_monitor_interval_s=_RESIZE_EVERY_S,
+    )
+
+
+def _failures(cluster: ClusterSettings) -> ray.train.FailureConfig:
+    limit = cluster.max_preemption_failures
+    return ray.train.FailureConfig(  # type: ignore[call-arg]
+        max_failures=cluster.max_failures, max_preemption_failures=-1 if limit is None else limit
+    )
+
+
+@contextlib.contextmanager
+def _start_patience(cluster: ClusterSettings) -> Iterator[None]:
+    """How long Ray Train waits for its workers to start before it plans anew, unless the environment says so.
+
+    A cluster that grows needs time to boot nodes. A training that shrinks first plans with the node that it has just
+    lost and must wait before it plans without.
+    """
+    if cluster.max_workers is not None:
+        patience_s = _START_SHRUNK_S
+    else:
+        patience_s = _START_GROWING_S if cluster.autoscaling else _START_S
+    if _START_TIMEOUT in os.environ:
+        yield
+        return
+    os.environ[_START_TIMEOUT] = str(patience_s)
+    try:
+        yield
+    finally:
+        os.environ.pop(_START_TIMEOUT, None)
 
 
 def check_room(cluster: ClusterSettings) -> None:
@@ -141,36 +222,6 @@ def trainer_label(cluster: ClusterSettings) -> dict[str, str] | None:
     return {key: f"!{value}"}
 
 
-@contextlib.contextmanager
-def _interrupts_kept() -> Iterator[None]:
-    """Keep the program's own answer to Ctrl-C: Ray Train leaves one behind that ends in "done"."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    handler = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)
-
-
 def _resources(cluster: ClusterSettings) -> dict[str, float]:
     gpus = {"GPU": cluster.gpus_per_worker} if cluster.gpus_per_worker else {}
     return {"CPU": cluster.cpus_per_worker, **gpus}
-
-
-def _told(error: TrainingFailedError) -> InputError | RunError:
-    """The workers' own words, each once: one rank's death makes others fail too, so the first may not be the cause."""
-    failures = getattr(error, "worker_failures", None) or {}
-    reasons: dict[str, int] = {}
-    for rank, failure in sorted(failures.items()):
-        cause = getattr(failure, "cause", None) or failure
-        cause = getattr(cause, "cause", None) or cause
-        lines = [line for line in str(cause).splitlines() if line.strip()]
-        text = lines[-1].strip() if lines else type(cause).__name__
-        if isinstance(cause, InputError):
-            return InputError(text)
-        reasons.setdefault(text, rank)
-    if not reasons:
-        return RunError(str(error).strip().splitlines()[-1])
-    return RunError("; ".join(f"worker {rank} failed: {text}" for text, rank in reasons.items()))

@@ -1,5 +1,6 @@
 """What runs in every Ray Train worker: its share of the data and its context into a learning loop."""
 
+import contextlib
 import dataclasses
 from typing import Any, Literal
 
@@ -10,12 +11,14 @@ from raydr.config.stages import DistillStage, FinetuneStage, PretrainStage
 from raydr.data.epochs import EpochClock
 from raydr.data.streams import collect_pool
 from raydr.engine.batch import empty_pool
+from raydr.engine.fit import StoppedError
 from raydr.engine.package import Head
 from raydr.engine.sources import BatchSource, Images, ShuffledPool, local_batch_size
 from raydr.learning.assignment import Assignment
 from raydr.learning.distil import DistilImages, Teaching, distil
 from raydr.learning.finetune import FinetuneImages, finetune
 from raydr.learning.pretrain import PretrainImages, pretrain
+from raydr.training.board import Board
 from raydr.training.context import RayContext
 from raydr.training.streams import StreamedBatches, hold_images, use_threads
 from raydr.training.teacher import read_teacher_logits
@@ -43,6 +46,8 @@ class Work:
     threads: int | None = None
     teacher_logits: str | None = None
     head: Head | None = None
+    board: str | None = None
+    """Name of the board that the driver looks at; `train` puts it in."""
 
     def as_json(self) -> dict[str, Any]:
         """Plain values only."""
@@ -50,10 +55,16 @@ class Work:
 
 
 def work(orders: dict[str, Any]) -> None:
-    """The loop of one Ray Train worker."""
+    """The loop of one Ray Train worker; returns also when it was told to stop, so that Ray waits for the last state."""
     order = TypeAdapter(Work).validate_python(orders)
     use_threads(order.threads)
-    context, assignment = RayContext(), order.assignment
+    context = RayContext(None if order.board is None else Board(order.board))
+    with contextlib.suppress(StoppedError):
+        _learn(order, context)
+
+
+def _learn(order: Work, context: RayContext) -> None:
+    assignment = order.assignment
     side_px = assignment.preprocess.side_px
     labelled, validation = (
         collect_pool(ray.train.get_dataset_shard(name), side_px=side_px) if name in order.whole else empty_pool(side_px)

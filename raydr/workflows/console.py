@@ -10,10 +10,10 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def say_epoch(verb: str, metrics: Mapping[str, float], *, epochs: int) -> None:
+def epoch_text(verb: str, metrics: Mapping[str, float], *, epochs: int) -> str:
     """One line for an epoch: number, figures, seconds."""
     shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items() if name not in ("epoch", "seconds"))
-    say(f"  {verb} epoch {int(metrics['epoch']) + 1}/{epochs}  {shown}  {metrics.get('seconds', 0):.1f} s")
+    return f"  {verb} epoch {int(metrics['epoch']) + 1}/{epochs}  {shown}  {metrics.get('seconds', 0):.1f} s"
 
 
 def duration(seconds: float) -> str:

@@ -18,9 +18,10 @@ from raydr.models.backbone import check_backbone
 from raydr.training.trainer import TrainingResult, train
 from raydr.training.worker import LABELLED, STREAM, VALIDATION, Loop, Work
 from raydr.workflows.cluster import connected
-from raydr.workflows.console import say, say_epoch
+from raydr.workflows.console import epoch_text, say
 from raydr.workflows.images import Rows, Stream, dataset, rows_of, training_stream
 from raydr.workflows.job import RAY_FOLDER, Outcome, Stage
+from raydr.workflows.live import LiveLine
 
 
 def inputs_of(data: DataSettings, **models: str | None) -> dict[str, str]:
@@ -57,6 +58,7 @@ def learn(stage: Stage, settings: Job, lesson: Lesson) -> Outcome:
     orders_settings = lesson.section.model_dump(mode="json")
     if (weights := orders_settings["model"]["weights"]) not in ("none", "timm"):
         orders_settings["model"]["weights"] = storage.absolute(weights)
+    minutes = settings.cluster.save_every_minutes
     with connected(settings.cluster):
         datasets = _whole_datasets(rows, data=data, preprocess=preprocess, settings=settings)
         whole = tuple(datasets)
@@ -72,6 +74,8 @@ def learn(stage: Stage, settings: Job, lesson: Lesson) -> Outcome:
                 seed=settings.seed,
                 settings_digest=stage.identity,
                 provenance={**stage.inputs, "settings": stage.settings_digest, "mlflow_run_id": stage.run_id},
+                save_every_steps=settings.cluster.save_every_steps,
+                save_every_s=None if minutes is None else 60 * minutes,
             ),
             num_streamed=0 if stream is None else stream.num_images,
             clock=None if stream is None or stream.clock is None else stream.clock.name,
@@ -81,17 +85,41 @@ def learn(stage: Stage, settings: Job, lesson: Lesson) -> Outcome:
             head=lesson.head,
         )
 
-        def on_epoch(metrics: Mapping[str, float]) -> None:
-            say_epoch(loop, metrics, epochs=lesson.section.optim.epochs)
-            _log_epoch(stage, metrics)
-
-        name = f"{loop}-{stage.name}"
-        result = train(orders, datasets, settings.cluster, folder=stage.path(RAY_FOLDER), name=name, on_epoch=on_epoch)
+        result = _train(stage, settings, orders, datasets, epochs=lesson.section.optim.epochs)
     recorded = stage.tracker.steps_of(stage.run_id, "loss")
     for metrics in result.history:  # epochs that were saved just before a driver was killed
         if int(metrics["epoch"]) not in recorded:
             _log_epoch(stage, metrics)
     return _outcome(result, model_folder=model_folder, rows=rows)
+
+
+def _train(
+    stage: Stage, settings: Job, orders: Work, datasets: Mapping[str, ray.data.Dataset], *, epochs: int
+) -> TrainingResult:
+    """The training, with its epochs and its figures of the moment on the screen and in MLflow."""
+
+    def record(figures: Mapping[str, float], step: int) -> None:
+        stage.tracker.log_metrics(stage.run_id, figures, step=step)
+
+    live = LiveLine(orders.loop, epochs=epochs, record=record)
+
+    def on_epoch(metrics: Mapping[str, float]) -> None:
+        live.say(epoch_text(orders.loop, metrics, epochs=epochs))
+        _log_epoch(stage, metrics)
+
+    try:
+        return train(
+            orders,
+            datasets,
+            settings.cluster,
+            folder=stage.path(RAY_FOLDER),
+            name=f"{orders.loop}-{stage.name}",
+            on_epoch=on_epoch,
+            on_figures=live.show,
+            on_line=lambda text: live.say(f"  {orders.loop}: {text}"),
+        )
+    finally:
+        live.close()
 
 
 def _log_epoch(stage: Stage, metrics: Mapping[str, float]) -> None:

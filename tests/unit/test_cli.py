@@ -16,7 +16,7 @@ import pytest
 from raydr import cli
 from raydr.config.jobs import JOBS
 from raydr.config.load import load
-from raydr.errors import InputError, RunError, SettingsError
+from raydr.errors import InputError, RunError, SettingsError, StoppedRun
 
 ROOT = Path(__file__).parents[2]
 PREDICT = ["predict", "--model", "m", "--images", "i", "--out", "scores.parquet"]
@@ -197,6 +197,8 @@ class WrappedByRayError(Exception):
         (WrappedByRayError(InputError("a.csv: one")), 2, ["raydr: a.csv: one"]),
         (pickle.loads(pickle.dumps(SettingsError(["a: b: one", "c"]))), 2, ["raydr: a: b: one", "raydr: c"]),
         (KeyboardInterrupt(), 130, ["raydr predict: interrupted"]),
+        (StoppedRun("all is saved", signal.SIGTERM), 143, ["raydr predict: terminated: all is saved"]),
+        (StoppedRun("all is saved", signal.SIGINT), 130, ["raydr predict: interrupted: all is saved"]),
         (SystemExit(15), 143, ["raydr predict: terminated"]),  # Ray's own handler of SIGTERM, once it has started
     ],
 )

@@ -1,0 +1,37 @@
+"""Why workers failed, in their own words."""
+
+from collections.abc import Mapping
+
+from ray.train.v2.api.exceptions import TrainingFailedError
+
+from raydr.errors import InputError, RunError
+
+
+def told(error: TrainingFailedError) -> InputError | RunError:
+    """What ended a training, as an error for a person to read."""
+    failures: Mapping[int, BaseException] = getattr(error, "worker_failures", None) or {}
+    for failure in failures.values():
+        cause = _cause(failure)
+        if isinstance(cause, InputError):
+            return InputError(_last_line(cause))
+    return RunError(reasons(failures) or str(error).strip().splitlines()[-1])
+
+
+def reasons(failures: Mapping[int, BaseException]) -> str:
+    """Each reason once: one rank's death makes others fail too, so the first may not be the cause."""
+    found: dict[str, int] = {}
+    for rank, failure in sorted(failures.items()):
+        found.setdefault(_last_line(_cause(failure)), rank)
+    return "; ".join(f"worker {rank} failed: {text}" for text, rank in found.items())
+
+
+def _cause(failure: BaseException) -> BaseException:
+    """What the worker's code raised, within Ray's wrappings."""
+    for _ in range(2):
+        failure = getattr(failure, "cause", None) or failure
+    return failure
+
+
+def _last_line(error: BaseException) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return lines[-1].strip() if lines else type(error).__name__
