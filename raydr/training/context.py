@@ -14,6 +14,7 @@ import ray.train.torch
 import torch
 
 from raydr.engine.context import SaveState, Wish
+from raydr.engine.machine import machine_figures
 from raydr.training.board import Board, Listener
 from raydr.training.drain import DrainWatch
 from raydr.training.states import SavedStates
@@ -61,9 +62,9 @@ class RayContext:
         return max(told, Wish.SAVE) if self._drain.is_new() else told
 
     def tell(self, figures: Mapping[str, float]) -> None:
-        """Put them on the board."""
+        """Put them on the board, with how busy this machine is."""
         if self._board is not None:
-            self._board.put_figures(figures)
+            self._board.put_figures({**figures, **machine_figures(self.device)})
 
     def report(self, metrics: Mapping[str, float], save_state: SaveState) -> None:
         """Hand the metrics to the controller, rank 0's with a checkpoint; a barrier, but not for the upload."""

@@ -1,5 +1,6 @@
 """A training's figures of the moment: one line that is rewritten on a terminal, a line now and then in a log."""
 
+import shutil
 import sys
 import threading
 import time
@@ -43,13 +44,15 @@ class LiveLine:
         text = live_text(self._verb, figures, epochs=self._epochs)
         with self._lock:
             if self._is_terminal:
-                sys.stdout.write(_CLEAR + text)
+                width = shutil.get_terminal_size().columns - 1  # a line that wraps cannot be rewritten
+                sys.stdout.write(_CLEAR + text[:width])
                 sys.stdout.flush()
             elif is_due:
                 say(text)
         if is_due:
             self._logged_at = self._now()
             named = {f"live/{name}": figures[name] for name in ("loss", "images_per_s", "data_wait") if name in figures}
+            named |= {name: value for name, value in figures.items() if name.startswith("system/")}
             self._record(named, int(figures["epoch"] * figures["steps_per_epoch"] + figures["step"]))
 
     def say(self, text: str) -> None:

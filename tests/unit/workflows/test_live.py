@@ -12,6 +12,7 @@ FIGURES = {
     "images_per_s": 511.6,
     "data_wait": 0.031,
     "eta_s": 7500.0,
+    "system/cpu_utilization_percentage": 93.0,
 }
 
 
@@ -51,7 +52,8 @@ def test_a_log_gets_a_line_every_ten_seconds_and_mlflow_with_it(clock, capsys):
         line.show(FIGURES)
     line.close()
     assert capsys.readouterr().out.count("\n") == 2
-    assert recorded == [({"live/loss": 4.2123, "live/images_per_s": 511.6, "live/data_wait": 0.031}, 2 * 137 + 40)] * 2
+    named = {"live/loss": 4.2123, "live/images_per_s": 511.6, "live/data_wait": 0.031}
+    assert recorded == [({**named, "system/cpu_utilization_percentage": 93.0}, 2 * 137 + 40)] * 2
 
 
 def test_a_terminal_has_one_line_that_is_rewritten_and_gives_way_to_others(clock, capsys):
@@ -71,3 +73,9 @@ def test_a_terminal_has_one_line_that_is_rewritten_and_gives_way_to_others(clock
         "",
     ]
     assert not recorded
+
+
+def test_a_narrow_terminal_gets_as_much_as_fits_one_row(clock, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "30")
+    live(clock, [], is_terminal=True).show(FIGURES)
+    assert capsys.readouterr().out == "\r\x1b[K" + live_text("pretrain", FIGURES, epochs=100)[:29]
