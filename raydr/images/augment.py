@@ -149,13 +149,13 @@ _PRESETS: Final[dict[Preset, Augmentation]] = {
     ),
     "weak_medium": Augmentation(
         # At least 0.4 of the area: two views of one eye share most of it.
-        WarpRanges(area=(0.4, 1), aspect=(0.9, 1.1), max_rotation_deg=180, horizontal_flip=0.5, vertical_flip=0.5),
+        WarpRanges((0.4, 1), (0.9, 1.1), in_disc=True, max_rotation_deg=180, horizontal_flip=0.5, vertical_flip=0.5),
         ColourRanges(brightness=0.3, contrast=0.3, saturation=0.2, gamma=(0.8, 1.25), hue=0.03, greyscale=0.05),
         blur_probability=0.1,
         blur_sigma=(0.0, 0.5 / 512),
     ),
     "strong": Augmentation(
-        WarpRanges(area=(0.2, 1), aspect=(0.8, 1.25), max_rotation_deg=180, horizontal_flip=0.5, vertical_flip=0.5),
+        WarpRanges((0.2, 1), (0.8, 1.25), in_disc=True, max_rotation_deg=180, horizontal_flip=0.5, vertical_flip=0.5),
         ColourRanges(brightness=0.5, contrast=0.5, saturation=0.4, gamma=(0.7, 1.4), hue=0.1, greyscale=0.2),
         blur_probability=0.3,
         blur_sigma=(0.0, 1 / 512),

@@ -16,6 +16,8 @@ class WarpRanges:
     """The window's share of the picture's area, uniform; above 1 the picture shrinks and black surrounds it."""
     aspect: tuple[float, float] = (1.0, 1.0)
     """The window's width over its height, log-uniform."""
+    in_disc: bool = False
+    """Windows keep towards the disc that fills the picture, out of the corners, where a retina's picture is black."""
     max_rotation_deg: float = 0.0
     """Rotation is uniform within plus and minus this."""
     horizontal_flip: float = 0.0
@@ -47,7 +49,8 @@ class Warp:
 def draw_warp(ranges: WarpRanges, count: int, generator: torch.Generator) -> Warp:
     """Independent parameters for ``count`` images, on the generator's device.
 
-    The window lies anywhere inside the picture (around it, where it is larger), as in arXiv:1409.4842's crops.
+    The window lies anywhere inside the picture (around it, where it is larger), as in arXiv:1409.4842's crops, or with
+    ``in_disc`` no farther from the picture's middle in any direction than it can along an axis.
     """
     area, stretch, x, y, turn, flip_x, flip_y = torch.rand(7, count, generator=generator, device=generator.device)
     area = ranges.area[0] + (ranges.area[1] - ranges.area[0]) * area
@@ -55,11 +58,14 @@ def draw_warp(ranges: WarpRanges, count: int, generator: torch.Generator) -> War
     # A long window of nearly the whole area would reach beyond the picture, which is wanted only where zooming out is.
     largest = max(1.0, ranges.area[1]) ** 0.5
     width, height = (area.sqrt() * stretch).clamp(max=largest), (area.sqrt() / stretch).clamp(max=largest)
+    x, y = 2 * x - 1, 2 * y - 1
+    if ranges.in_disc:  # the square onto the disc by the elliptical grid of arXiv:1509.06344
+        x, y = x * (1 - y.square() / 2).sqrt(), y * (1 - x.square() / 2).sqrt()
     return Warp(
         width=width,
         height=height,
-        center_x=(2 * x - 1) * (1 - width).abs(),
-        center_y=(2 * y - 1) * (1 - height).abs(),
+        center_x=x * (1 - width).abs(),
+        center_y=y * (1 - height).abs(),
         rotation_deg=(2 * turn - 1) * ranges.max_rotation_deg,
         mirror_x=1 - 2 * (flip_x < ranges.horizontal_flip).float(),
         mirror_y=1 - 2 * (flip_y < ranges.vertical_flip).float(),

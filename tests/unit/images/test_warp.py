@@ -106,3 +106,18 @@ def test_zooming_out_keeps_the_whole_picture_in_the_window():
     warp = draw_warp(WarpRanges(area=(1.0, 1.3)), 500, torch.Generator().manual_seed(1))
     assert warp.width.max() > 1.1
     assert ((warp.width - warp.center_x.abs()) >= 1 - 1e-6).all()
+
+
+def test_windows_that_keep_to_the_disc_show_more_of_it():
+    """A retina is a disc: of a square window in a corner a good part is black."""
+    y, x = torch.meshgrid(torch.linspace(-1, 1, 65), torch.linspace(-1, 1, 65), indexing="ij")
+    disc = ((x.square() + y.square()) <= 1).float().expand(400, 1, 65, 65)
+    shown = {}
+    for in_disc in (False, True):
+        ranges = WarpRanges(area=(0.2, 0.4), max_rotation_deg=180, in_disc=in_disc)
+        warp = draw_warp(ranges, 400, torch.Generator().manual_seed(0))
+        shown[in_disc] = apply_warp(disc, warp).mean(dim=(1, 2, 3))
+        reach = torch.hypot(warp.center_x / (1 - warp.width), warp.center_y / (1 - warp.height))
+        assert 0.95 < float(reach.max()) <= (1 + 1e-5 if in_disc else 2**0.5)
+    assert 1 - shown[True].mean() < 0.75 * (1 - shown[False].mean())
+    assert shown[True].min() > shown[False].min() + 0.05
