@@ -5,6 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from raydr.config.explain import wrong_keys
 from raydr.config.section import NonNegativeFloat, PositiveFloat, PositiveInt, Section
 
 
@@ -52,7 +53,8 @@ class ClusterSettings(Section):
     @model_validator(mode="after")
     def _check_workers(self) -> Self:
         if self.max_workers is not None and self.max_workers < self.num_workers:
-            raise ValueError(f"max_workers must not be below num_workers, {self.num_workers} (got {self.max_workers})")
+            text = f"must be at least num_workers ({self.num_workers}) (got {self.max_workers})"
+            raise wrong_keys([(("max_workers",), text)])
         return self
 
 

@@ -1,4 +1,4 @@
-"""Run by test_survival as a program of its own: `raydr` that streams and shows every figure, soon without MLflow."""
+"""Run by test_interrupted_commands: `raydr` that streams and shows every figure, and soon does without MLflow."""
 
 import sys
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import secrets
 import signal
 import subprocess
@@ -19,7 +18,6 @@ import ray.data
 from raydr import storage
 from raydr.config.site import ClusterSettings
 from raydr.config.stages import PretrainStage
-from raydr.data.manifest import SCHEMA
 from raydr.images.preprocess import Preprocess
 from raydr.learning.assignment import Assignment
 from raydr.training.states import SavedStates
@@ -157,150 +155,6 @@ def test_an_object_store_that_goes_away_in_mid_training_costs_no_more_than_a_few
     assert all(step >= kept for step in shown[3:])
     assert all("storage failed, waiting for it" in line for line in lines)  # Ray's list was due just then
     assert losses == quiet
-
-
-PRETRAIN = """
-job = "pretrain"
-out = "{out}"
-[data]
-manifest = "{folder}/manifest.parquet"
-[preprocess]
-side_px = 64
-[model]
-backbone = "test_resnet"
-[method]
-projection_dim = 16
-hidden_dim = 32
-[optim]
-epochs = 4
-batch_size = 8
-[tracking]
-{tracking}
-[cluster]
-local_cpus = 2
-num_workers = 2
-cpus_per_worker = 0.5
-decode_cpus = 0.5
-threads_per_worker = 1
-object_store_mib = 200
-save_every_steps = 4
-"""
-
-
-@pytest.fixture(scope="module")
-def workplace(tmp_path_factory, write_photographs):
-    """A folder with photographs and their manifest."""
-    folder = tmp_path_factory.mktemp("work")
-    uris = write_photographs(folder / "photographs", 400)
-    columns = {name: [None] * len(uris) for name in SCHEMA.names}
-    columns |= {"image_id": [Path(uri).name for uri in uris], "uri": uris, "dataset": ["clinic"] * len(uris)}
-    columns["split"] = ["train"] * len(uris)
-    storage.write_table(str(folder / "manifest.parquet"), pa.table(columns, schema=SCHEMA))
-    return folder
-
-
-def start(workplace, out, *, tracking="enabled = false"):
-    """`raydr pretrain` as a process of its own, its images streamed."""
-    config = workplace / f"{out}.toml"
-    config.write_text(PRETRAIN.format(out=workplace / out, folder=workplace, tracking=tracking))
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "MLFLOW_"))}
-    program = Path(__file__).with_name("hurried_raydr.py")
-    return subprocess.Popen(
-        [sys.executable, str(program), "pretrain", "--config", str(config)],
-        env={
-            **environment,
-            "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
-            "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
-            "PYTHONPATH": str(Path(__file__).parents[2]),
-        },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def finish(process):
-    output, _ = process.communicate(timeout=240)
-    assert process.returncode == 0, output
-    return output
-
-
-def losses_of(workplace, out):
-    result = json.loads((workplace / out / "result.json").read_text())
-    return [row["loss"] for row in result["metrics"]["history"]]
-
-
-def first_shown(output):
-    """Epochs done and steps done in the first figures that a command showed."""
-    found = re.search(r"pretrain epoch (\d+)/4 step (\d+)/", output)
-    assert found, output
-    return int(found[1]) - 1, int(found[2])
-
-
-def wait_for_state(workplace, out, *, beside):
-    """The first state in the middle of an epoch that is none of some known ones."""
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        for folder in (workplace / out / "ray").glob("pretrain-*"):
-            fresh = [name for name in saved(folder).names() if name.startswith("step_") and name not in beside]
-            if fresh:
-                return saved(folder).describe(fresh[0]), set(saved(folder).names())
-        time.sleep(0.02)
-    raise TimeoutError(f"no state in {workplace / out}")
-
-
-@pytest.fixture(scope="module")
-def undisturbed(workplace):
-    finish(start(workplace, "quiet"))
-    return losses_of(workplace, "quiet")
-
-
-@pytest.fixture(scope="module")
-def killed(workplace):
-    """The state that there was when a driver was killed with SIGKILL, and the names of all."""
-    process = start(workplace, "disturbed")
-    state, names = wait_for_state(workplace, "disturbed", beside=set())
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    return state, names
-
-
-@pytest.fixture(scope="module")
-def terminated(killed, workplace):
-    """Status and output of the same command, told to end by SIGTERM in mid-epoch."""
-    process = start(workplace, "disturbed")
-    time.sleep(1)
-    wait_for_state(workplace, "disturbed", beside=killed[1])
-    process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=60)
-    return process.returncode, output
-
-
-def test_a_killed_driver_is_gone_on_from_its_last_state_in_mid_epoch(killed, terminated):
-    state, _ = killed
-    assert state["steps_done"] > 0
-    assert first_shown(terminated[1]) >= (state["epochs_done"], state["steps_done"])
-
-
-def test_sigterm_saves_where_the_training_is_says_so_and_ends_with_143(terminated):
-    status, output = terminated
-    assert status == 143, output
-    last = output.splitlines()[-1]
-    assert re.fullmatch(
-        r"raydr pretrain: terminated: the state at (step \d+ of 50 of epoch \d|the end of epoch \d) is saved; "
-        "the same command goes on from there",
-        last,
-    ), output
-
-
-def test_a_streamed_training_that_was_killed_and_terminated_ends_like_one_that_was_not(
-    terminated, workplace, undisturbed
-):
-    where = re.search(r"state at (?:step (\d+) of 50 of epoch|the end of epoch) (\d)", terminated[1])
-    done = (int(where[2]) - 1, int(where[1])) if where[1] else (int(where[2]), 0)
-    output = finish(start(workplace, "disturbed"))
-    assert first_shown(output) >= done
-    assert losses_of(workplace, "disturbed") == pytest.approx(undisturbed, abs=1e-5)
 
 
 def changing_cluster(kind):
