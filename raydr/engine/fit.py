@@ -4,7 +4,7 @@ import contextlib
 import functools
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -13,9 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from raydr.engine.accumulation import Passes, Scope, backward
+from raydr.engine.batch import Batch
 from raydr.engine.collectives import share_buffers
 from raydr.engine.context import Context, SaveState, Wish
 from raydr.engine.pace import Pace
+from raydr.engine.prefetch import prefetched
 from raydr.engine.signals import Signals, Word
 from raydr.engine.sources import BatchSource
 from raydr.engine.state import Progress, TornStateError, load_state, take_snapshot, weights_copy
@@ -153,8 +155,7 @@ class _Loop:
         progress.steps_per_epoch = steps
         passes = self._passes()
         pace, recent, signals = Pace(self.context.world_size), Pace(self.context.world_size), Signals(self.context)
-        batches = training.source.epoch(epoch, progress.steps_done)
-        for batch in recent.timed(pace.timed(iter(batches))):
+        for batch in recent.timed(pace.timed(self._batches(epoch))):
             generator = seed_step(plan.seed, epoch=epoch, step=progress.steps_done, rank=self.context.rank)
             self._set_learning_rate()
             training.optimizer.zero_grad(set_to_none=True)
@@ -221,6 +222,10 @@ class _Loop:
         self.saved()
         if self.is_told_to_stop:
             raise self.stopped()
+
+    def _batches(self, epoch: int) -> Iterator[Batch]:
+        batches = iter(self.training.source.epoch(epoch, self.progress.steps_done))
+        return prefetched(batches, pin=True) if self.context.device.type == "cuda" else batches
 
     def _passes(self) -> Passes:
         autocast = functools.partial(
