@@ -1,4 +1,4 @@
-"""How the learning rate moves over a run."""
+"""How the learning rate and the momentum of a following network move over a run."""
 
 from math import cos, pi
 
@@ -16,6 +16,17 @@ def warmup_cosine(step: int, *, total: int, warmup: int) -> float:
     if step < warmup:
         return (step + 1) / warmup
     return 0.5 * (1 + cos(pi * (step - warmup) / (total - warmup)))
+
+
+def cosine_momentum(progress: float, *, start: float) -> float:
+    """The momentum of a following network: ``start`` at progress 0 and a cosine to 1 (arXiv:2006.07733, section 3.3).
+
+    1 - (1 - start) (cos(pi progress) + 1) / 2, as MoCo v3's authors have it too. ``progress`` is the share of the run's
+    steps that are done. ValueError unless both are in [0, 1].
+    """
+    if not (0 <= progress <= 1 and 0 <= start <= 1):
+        raise ValueError(f"progress {progress} and start {start} must be in [0, 1]")
+    return 1 - (1 - start) * (cos(pi * progress) + 1) / 2
 
 
 def linear_rise(progress: float, *, start: float, end: float, until: float) -> float:

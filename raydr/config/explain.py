@@ -65,8 +65,8 @@ def _without_tags(entry: Any, tree: Any) -> tuple[str, ...]:
     *_, last = entry["loc"] or (None,)
     for part in entry["loc"]:
         is_table = isinstance(tree, Mapping)
-        absent = part is last and entry["type"] == "missing"
-        if is_table and part not in tree and part in tree.values() and not absent:
+        is_absent = part is last and entry["type"] == "missing"
+        if is_table and part not in tree and not is_absent:  # an alternative's name, which may be there by default only
             continue
         path.append(str(part))
         inside = (is_table and part in tree) or (isinstance(tree, list | tuple) and isinstance(part, int))

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from raydr.schedules import linear_rise, warmup_cosine
+from raydr.schedules import cosine_momentum, linear_rise, warmup_cosine
 
 
 def test_rises_in_equal_steps_to_one_and_falls_to_zero():
@@ -35,6 +35,22 @@ def test_every_step_of_a_short_run_moves(total, warmup):
 def test_numbers_that_do_not_fit_are_refused(step, total, warmup):
     with pytest.raises(ValueError, match="do not fit"):
         warmup_cosine(step, total=total, warmup=warmup)
+
+
+def test_the_momentum_rises_from_its_start_to_one_as_byol_says():
+    def literal(step: int, steps: int, base: float) -> float:  # arXiv:2006.07733, section 3.3
+        return 1 - (1 - base) * (math.cos(math.pi * step / steps) + 1) / 2
+
+    found = [cosine_momentum(step / 50, start=0.996) for step in range(51)]
+    assert found == pytest.approx([literal(step, 50, 0.996) for step in range(51)])
+    assert (found[0], found[25], found[50]) == pytest.approx((0.996, 0.998, 1.0))
+    assert all(late > early for early, late in pairwise(found))
+
+
+@pytest.mark.parametrize(("progress", "start"), [(-0.1, 0.9), (1.1, 0.9), (0.5, 1.5), (0.5, -0.1)])
+def test_a_momentum_that_makes_no_sense_is_refused(progress, start):
+    with pytest.raises(ValueError, match=r"must be in \[0, 1\]"):
+        cosine_momentum(progress, start=start)
 
 
 def test_a_linear_rise_is_even_and_then_stays():

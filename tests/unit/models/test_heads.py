@@ -6,6 +6,7 @@ from torch import nn
 
 from raydr.models.backbone import Backbone
 from raydr.models.classifier import Classifier, grade_probabilities, referable_probability
+from raydr.models.heads import PerceptronHead
 from raydr.models.projector import Projector
 
 
@@ -85,3 +86,27 @@ def test_training_never_offsets_the_embeddings():
     projector(torch.randn(8, 6)).sum().backward()
     optimizer.step()
     torch.testing.assert_close(projector.layers[-1].bias.detach(), torch.zeros(4))
+
+
+@pytest.mark.parametrize(
+    ("num_layers", "last_norm", "last"),
+    [(2, "none", ["Linear"]), (3, "plain", ["Linear", "BatchNorm1d"]), (2, "scaled", ["Linear", "BatchNorm1d"])],
+)
+def test_a_head_has_its_layers_normalised_and_rectified_but_the_last(num_layers, last_norm, last):
+    head = PerceptronHead(6, 16, 4, num_layers=num_layers, last_norm=last_norm)
+    kinds = [type(layer).__name__ for layer in head.layers]
+    assert kinds == ["Linear", "BatchNorm1d", "ReLU"] * (num_layers - 1) + last
+    widths = [layer.in_features for layer in head.layers if isinstance(layer, nn.Linear)]
+    assert widths == [6] + [16] * (num_layers - 1)
+    assert all(layer.bias is None for layer in head.layers if isinstance(layer, nn.Linear))
+    assert head(torch.randn(5, 6)).shape == (5, 4)
+
+
+def test_a_plain_last_normalisation_has_neither_scale_nor_offset():
+    head = PerceptronHead(6, 16, 4, last_norm="plain")
+    assert list(head.layers[-1].parameters()) == []
+
+
+def test_a_head_of_one_layer_is_refused():
+    with pytest.raises(ValueError, match="at least 2"):
+        PerceptronHead(6, 16, 4, num_layers=1)

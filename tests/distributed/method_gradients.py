@@ -1,0 +1,144 @@
+"""What both ranks do in the tests of whole methods over workers; a module of its own, so that processes can import it.
+
+Another method is one more entry of ``METHODS``, and of ``MOMENTUM_METHODS`` if it has a network that follows.
+"""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydantic import TypeAdapter
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from raydr.build import build_method
+from raydr.config.learning import ModelSettings
+from raydr.config.methods import MethodSettings
+from raydr.engine.accumulation import Passes, backward
+from raydr.engine.batch import Batch
+from raydr.engine.context import LocalContext
+from raydr.engine.method import Method
+from raydr.models.momentum import MomentumNetwork
+
+METHODS = {
+    "simclr": {"hidden_dim": 16, "projection_dim": 8, "temperature": 0.3},
+    "byol": {"hidden_dim": 16, "projection_dim": 8, "momentum": 0.5},
+    "moco_v3": {"hidden_dim": 16, "projection_dim": 8, "temperature": 0.3, "momentum": 0.5},
+}
+MOMENTUM_METHODS = ("byol", "moco_v3")
+BACKBONE = "test_resnet"
+NUM_IMAGES, SIDE_PX = 16, 32
+OF_RANK = ([0, 1, 2, 3, 8, 9, 10, 11], [4, 5, 6, 7, 12, 13, 14, 15])
+"""Images of each rank: its first half and the other's are the first half of the whole batch, so pieces match too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A method, whose batch statistics it takes (`fixed`: none at all), and how a batch goes through it."""
+
+    method: str
+    batch_norm: str
+    in_pieces: bool = False
+    detached: bool = False
+
+
+CASES = [
+    Case(method, batch_norm, in_pieces)
+    for method in METHODS
+    for batch_norm in ("fixed", "synced", "local")
+    for in_pieces in (False, True)
+]
+DETACHED = Case("simclr", "synced", detached=True)
+
+
+class TwoViews:
+    """The picture, then the picture mirrored and paler: no randomness, so that ranks and one process see the same."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, image: torch.Tensor, _generator: torch.Generator) -> torch.Tensor:
+        self.calls += 1
+        picture = image.float() / 255
+        return picture if self.calls % 2 else picture.flip(-1) * 0.7 + 0.1
+
+
+def images() -> torch.Tensor:
+    """Blobs of random colour and place: images that differ, as noise after a few pooling layers does not."""
+    draw = np.random.default_rng(5)
+    coarse = torch.from_numpy(draw.uniform(0, 255, (NUM_IMAGES, 3, 4, 4)).astype(np.float32))
+    return torch.nn.functional.interpolate(coarse, SIDE_PX, mode="bilinear").to(torch.uint8)
+
+
+def batch_of(rank: int, world_size: int) -> Batch:
+    rows = torch.tensor(OF_RANK[rank]) if world_size > 1 else torch.arange(NUM_IMAGES)
+    return Batch(images()[rows], rows, torch.full((len(rows),), -1))
+
+
+def build(case: Case, rank: int, world_size: int) -> Method:
+    batch_norm = "local" if case.batch_norm == "fixed" else case.batch_norm
+    settings = TypeAdapter(MethodSettings).validate_python(
+        {"name": case.method, "batch_norm": batch_norm, **METHODS[case.method]}
+    )
+    torch.manual_seed(1)
+    context = LocalContext(Path(tempfile.gettempdir()), rank=rank, world_size=world_size)
+    method = build_method(ModelSettings(backbone=BACKBONE), settings, TwoViews(), context)
+    method.network.train()
+    for layer in method.network.modules():
+        if isinstance(layer, _BatchNorm) and layer.affine:
+            torch.nn.init.constant_(layer.weight, 0.5)  # some start at 0, and what comes before them without gradient
+    if case.batch_norm == "fixed":
+        _fix_statistics(method.network)
+    return method
+
+
+def _fix_statistics(network: torch.nn.Module) -> None:
+    """Batch normalisation as a fixed affine layer: outputs of an image depend on nothing but that image."""
+    for layer in network.modules():
+        if isinstance(layer, _BatchNorm):
+            layer.eval()
+
+
+def passes(case: Case, method: Method, world_size: int) -> Passes:
+    size = (NUM_IMAGES // world_size) // 2 if case.in_pieces else None
+    return Passes(method.network, no_sync=method.no_sync, images_at_once=size)
+
+
+def loss_and_gradient(case: Case, rank: int, world_size: int) -> tuple[float, np.ndarray]:
+    method = build(case, rank, world_size)
+    step = method.step
+    if case.detached:
+        gather: Callable[[torch.Tensor], torch.Tensor] = step.gather  # type: ignore[attr-defined]
+        step = replace(step, gather=lambda local: gather(local).detach())  # type: ignore[type-var]
+    loss = backward(step, batch_of(rank, world_size), torch.Generator(), passes(case, method, world_size))
+    gradients = [p.grad.flatten() for p in method.network.parameters() if p.grad is not None]
+    return float(loss), torch.cat(gradients).numpy()
+
+
+def gradients_on_a_rank(rank: int) -> dict[Case, tuple[float, np.ndarray]]:
+    return {case: loss_and_gradient(case, rank, 2) for case in [*CASES, DETACHED]}
+
+
+def state_after_three_steps(method_name: str, rank: int, world_size: int) -> dict[str, dict[str, np.ndarray]]:
+    """Online and target state after three steps of plain gradient descent, and ``start``: the parameters before."""
+    case = Case(method_name, "synced")
+    method = build(case, rank, world_size)
+    network: MomentumNetwork = method.network  # type: ignore[assignment]
+    start = _arrays(network.target)
+    optimizer = torch.optim.SGD([p for p in method.network.parameters() if p.requires_grad], lr=0.5)
+    for number in range(3):
+        optimizer.zero_grad()
+        backward(method.step, batch_of(rank, world_size), torch.Generator(), passes(case, method, world_size))
+        optimizer.step()
+        method.step.advance((number + 1) / 3)
+    return {"start": start, "target": _arrays(network.target), "online": _arrays(network.online.embedding)}
+
+
+def _arrays(network: torch.nn.Module) -> dict[str, np.ndarray]:
+    return {name: value.clone().numpy() for name, value in network.state_dict().items()}
+
+
+def states_on_a_rank(rank: int) -> dict[str, dict[str, dict[str, np.ndarray]]]:
+    return {name: state_after_three_steps(name, rank, 2) for name in MOMENTUM_METHODS}
