@@ -11,7 +11,7 @@ from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
 from raydr.errors import InputError
-from raydr.models.backbone import Backbone
+from raydr.models.backbone import Backbone, create_backbone
 
 _HEAD_WIDTH: Final = 32  # of the authors' decoder: 512 in 16 heads
 _CHANNELS: Final = 3
@@ -26,7 +26,6 @@ class MaskedAutoencoder(nn.Module):
 
     def __init__(self, backbone: Backbone, *, decoder_dim: int, decoder_depth: int) -> None:
         super().__init__()
-        check_transformer(backbone)
         vit = _transformer(backbone)
         self.backbone = backbone
         self.patch_px = int(vit.patch_embed.patch_size[0])
@@ -69,26 +68,25 @@ class MaskedAutoencoder(nn.Module):
         return told
 
 
-def check_transformer(backbone: Backbone, key: str = "model.backbone") -> None:
-    """Raise InputError, naming the ``key``, where a backbone cannot leave patches out."""
+def check_transformer(name: str, key: str = "model.backbone") -> None:
+    """Raise InputError, naming the ``key``, where the timm model ``name`` cannot leave patches out."""
+    with torch.device("meta"):  # no weights are made for it
+        _transformer(create_backbone(name), key)
+
+
+def _transformer(backbone: Backbone, key: str = "model.backbone") -> VisionTransformer:
     vit = backbone.network
     # Weights that only pooling uses would get no gradient, over which DDP stumbles.
-    is_plain = (
+    if (
         isinstance(vit, VisionTransformer)
         and type(vit.patch_embed) is PatchEmbed
         and not [part for part in (vit.attn_pool, vit.fc_norm) if isinstance(part, nn.Module) and part.state_dict()]
+    ):
+        return vit
+    raise InputError(
+        f"{key}: {backbone.name!r} is no plain vision transformer; method 'mae' hides patches and "
+        "needs one, as vit_small_patch16_224 is"
     )
-    if not is_plain:
-        raise InputError(
-            f"{key}: {backbone.name!r} is no plain vision transformer with a class token; method 'mae' hides patches "
-            "and needs one, as vit_small_patch16_224 is"
-        )
-
-
-def _transformer(backbone: Backbone) -> VisionTransformer:
-    vit = backbone.network
-    assert isinstance(vit, VisionTransformer)  # noqa: S101
-    return vit
 
 
 def _wide(index: Tensor, width: int) -> Tensor:

@@ -22,17 +22,21 @@ class MaeStep(Step):
     hidden_fraction: float
 
     def outputs(self, batch: Batch, generator: torch.Generator) -> Outputs:
-        """Pixels told [B, N, P^2 * 3], those that are there, and which patches were hidden, bool [B, N]."""
+        """Pixels told [B, N, P^2 * 3], those that are there, and 1 where a patch was hidden, else 0, [B, N]."""
         image = self.view(batch.image, generator)
         count = self.network.num_patches(image.shape[-1])
         num_visible = max(1, int(count * (1 - self.hidden_fraction)))
-        order = torch.rand(len(image), count, generator=generator, device=generator.device).argsort(dim=1)
-        order = order.to(image.device)
+        order = random_order(len(image), count, generator).to(image.device)
         told = self.reconstruct(image, order, num_visible)
         there = standardised(patches(self.network.padded(image), side_px=self.network.patch_px))
-        return told, there, order.argsort(dim=1) >= num_visible
+        return told, there, (order.argsort(dim=1) >= num_visible).float()
 
     def loss(self, outputs: Outputs, batch: Batch) -> Tensor:  # noqa: ARG002
         """Mean squared error over the hidden patches."""
         told, there, is_hidden = outputs
-        return masked_error(told, there.detach(), is_hidden)
+        return masked_error(told, there.detach(), is_hidden.detach() > 0)
+
+
+def random_order(num_images: int, num_patches: int, generator: torch.Generator) -> Tensor:
+    """A permutation of the patches for every image, int64 [B, N], on the generator's device."""
+    return torch.rand(num_images, num_patches, generator=generator, device=generator.device).argsort(dim=1)
