@@ -1,0 +1,112 @@
+"""Twenty steps of every method on fixed images have the losses that they had before.
+
+A change of a curve is a change of the method and needs a reason in its commit. To write the curves anew:
+``python tests/unit/learning/test_golden_curves.py``. Another method is one more entry of ``METHODS``.
+"""
+
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from raydr.build import build_method, build_optimizer
+from raydr.config.stages import PretrainStage
+from raydr.engine.batch import Pool
+from raydr.engine.context import LocalContext
+from raydr.engine.fit import FitPlan, Training, fit
+from raydr.engine.sources import ShuffledPool
+from raydr.images.augment import augmentation
+from raydr.learning.assignment import seed_weights
+
+METHODS = {
+    "simclr": {"hidden_dim": 32, "projection_dim": 16},
+    "byol": {"hidden_dim": 32, "projection_dim": 16, "momentum": 0.9},
+    "moco_v3": {"hidden_dim": 32, "projection_dim": 16, "momentum": 0.9},
+}
+CURVES = Path(__file__).with_name("golden_curves.json")
+STEPS, SIDE_PX, NUM_IMAGES, BATCH_SIZE = 20, 32, 24, 8
+LEARNING_RATE = 0.002
+"""Small, since steps magnify rounding: weights that differ by 1e-6 end 1e-4 apart, and 0.1 apart at ten times the rate."""
+TOLERANCE = 1e-3
+"""Relative: another CPU rounds otherwise."""
+
+
+class Kept(LocalContext):
+    """Keeps the metrics and no state."""
+
+    def report(self, metrics, save_state):
+        self.history.append(dict(metrics))
+
+
+def images() -> np.ndarray:
+    """Blobs of random colour: uint8 [N, 3, S, S]."""
+    draw = np.random.default_rng(0)
+    coarse = torch.from_numpy(draw.uniform(0, 255, (NUM_IMAGES, 3, 4, 4)).astype(np.float32))
+    return torch.nn.functional.interpolate(coarse, SIDE_PX, mode="bilinear").to(torch.uint8).numpy()
+
+
+def curve(name: str, **changes: object) -> list[float]:
+    """The loss of each step, each an epoch of its own to the training loop."""
+    settings = PretrainStage.model_validate(
+        {
+            "model": {"backbone": "test_resnet"},
+            "method": {"name": name, **METHODS[name], **changes},
+            "optim": {"name": "sgd", "learning_rate": LEARNING_RATE, "epochs": STEPS},
+        }
+    )
+    seed_weights(0)
+    context = Kept(Path(tempfile.gettempdir()))
+    method = build_method(settings.model, settings.method, augmentation(settings.augment), context)
+    pool = Pool(images(), np.arange(NUM_IMAGES), np.full(NUM_IMAGES, -1))
+    source = OneStep(ShuffledPool(pool, BATCH_SIZE, seed=0))
+    optimizer = build_optimizer(settings.optim, method.network)
+    plan = FitPlan(
+        epochs=STEPS,
+        warmup_fraction=settings.optim.warmup_fraction,
+        gradient_clip=settings.optim.gradient_clip,
+        precision="fp32",
+        seed=0,
+        settings_digest="",
+    )
+    fit(Training(method.network, optimizer, method.step, source, method.no_sync), plan, context, lambda _: {})
+    return [row["loss"] for row in context.history]
+
+
+class OneStep:
+    """The first batch of each epoch of another source."""
+
+    steps_per_epoch = 1
+
+    def __init__(self, source: ShuffledPool) -> None:
+        self.source = source
+
+    def epoch(self, number, start=0):
+        yield next(iter(self.source.epoch(number)))
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_losses_of_twenty_steps_are_what_they_were(name):
+    np.testing.assert_allclose(curve(name), json.loads(CURVES.read_text())[name], rtol=TOLERANCE)
+
+
+@pytest.mark.parametrize("name", [name for name, settings in METHODS.items() if "momentum" in settings])
+def test_another_momentum_is_another_curve(name):
+    """So the test above can fail: it sees how the target follows."""
+    assert np.abs(np.divide(curve(name, momentum=0.5), json.loads(CURVES.read_text())[name]) - 1).max() > 5 * TOLERANCE
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    CURVES.write_text(json.dumps({name: curve(name) for name in METHODS}, indent=1) + "\n")
