@@ -27,3 +27,13 @@ def cosine_momentum(progress: float, *, start: float) -> float:
     if not (0 <= progress <= 1 and 0 <= start <= 1):
         raise ValueError(f"progress {progress} and start {start} must be in [0, 1]")
     return 1 - (1 - start) * (cos(pi * progress) + 1) / 2
+
+
+def linear_rise(progress: float, *, start: float, end: float, until: float) -> float:
+    """A value that moves evenly from ``start`` at progress 0 to ``end`` at ``until`` and stays there.
+
+    ``until`` 0 is ``end`` from the beginning. ValueError unless ``progress`` and ``until`` are in [0, 1].
+    """
+    if not (0 <= progress <= 1 and 0 <= until <= 1):
+        raise ValueError(f"progress {progress} and until {until} must be in [0, 1]")
+    return end if progress >= until else start + (end - start) * progress / until

@@ -11,6 +11,17 @@ from raydr.engine.batch import Batch
 View = Callable[[Tensor, torch.Generator], Tensor]
 """A random view: uint8 [B, 3, S, S] and a generator in, float [B, 3, S, S] in [0, 1] out."""
 
+
+class CroppingView(Protocol):
+    """A random view of which narrower ones can be had; `raydr.images.augment.Augmentation` is one."""
+
+    def __call__(self, image: Tensor, generator: torch.Generator, /) -> Tensor:
+        """As any view."""
+
+    def cropped(self, *, area: tuple[float, float], side_px: int) -> View:
+        """Views of a share of the picture within ``area``, seen with a side of ``side_px``."""
+
+
 Outputs = tuple[Tensor, ...]
 """What the networks made of a batch: tensors with one row an image, [B, ...]."""
 

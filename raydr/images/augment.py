@@ -6,7 +6,7 @@ area may share no lesion. A retina has no up or down: flips and rotations cost n
 features in the one controlled study on fundus photographs (arXiv:2501.02451).
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final, Literal, TypeVar
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 from raydr.images.blur import gaussian_blur
 from raydr.images.colour import Colour, ColourRanges, apply_colour, draw_colour
 from raydr.images.cutout import Cutout, apply_cutout, draw_cutout
-from raydr.images.warp import Warp, WarpRanges, apply_warp, draw_warp
+from raydr.images.warp import Warp, WarpRanges, apply_warp, draw_warp, samples_needed
 
 Preset = Literal["none", "weak", "weak_medium", "strong", "paper"]
 
@@ -36,6 +36,15 @@ class ViewParameters:
 
 
 @dataclass(frozen=True, slots=True)
+class Sampling:
+    """How finely views are taken that have another side than their pictures."""
+
+    side_px: int
+    samples: int
+    """Points a pixel and axis, as in `apply_warp`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Augmentation:
     """Draws and applies random views; made by `augmentation`."""
 
@@ -46,14 +55,26 @@ class Augmentation:
     """Uniform, as a fraction of the side, so that the same detail goes at every size."""
     cutout_probability: float = 0.0
     cutout_max_area: float = 0.05
+    side_px: int | None = None
+    """Of the views; None: that of the images."""
 
     def __call__(self, image: Tensor, generator: torch.Generator) -> Tensor:
-        """One view of every image: uint8 [B, 3, S, S] in, float32 [B, 3, S, S] in [0, 1] out, on the images' device.
+        """One view of every image: uint8 [B, 3, S, S] in, float32 [B, 3, V, V] in [0, 1] out, on the images' device.
 
         The parameters are drawn on the generator's device: one on the CPU gives every device the same views.
         """
         _check(image)
-        return apply_view(image, self.draw(len(image), generator))
+        sampling = None
+        if self.side_px is not None and self.side_px != image.shape[-1]:
+            samples = samples_needed(self.warp, of_px=image.shape[-1], to_px=self.side_px)
+            sampling = Sampling(self.side_px, samples)
+        return apply_view(image, self.draw(len(image), generator), sampling)
+
+    def cropped(self, *, area: tuple[float, float], side_px: int) -> "Augmentation":
+        """The same of windows of another share of the picture's ``area``, seen with ``side_px`` (arXiv:2006.09882)."""
+        if not 0 < area[0] <= area[1] <= 1:
+            raise ValueError(f"area {area} must be two shares of the picture, the smaller one first")
+        return replace(self, warp=replace(self.warp, area=area), side_px=side_px)
 
     def draw(self, count: int, generator: torch.Generator) -> ViewParameters:
         """Independent parameters for ``count`` images, on the generator's device."""
@@ -71,7 +92,7 @@ class Augmentation:
                 generator=generator,
             )
         return ViewParameters(
-            warp=None if self.warp == _NO_WARP else draw_warp(self.warp, count, generator),
+            warp=None if self.warp == _NO_WARP and self.side_px is None else draw_warp(self.warp, count, generator),
             colour=None if self.colour == _NO_COLOUR else draw_colour(self.colour, count, generator),
             blur_sigma=blur_sigma,
             cutout=cutout,
@@ -79,22 +100,30 @@ class Augmentation:
 
 
 @torch.no_grad()
-def apply_view(image: Tensor, parameters: ViewParameters) -> Tensor:
-    """Images uint8 [B, 3, S, S] changed as ``parameters`` say, float32 in [0, 1], on the images' device."""
+def apply_view(image: Tensor, parameters: ViewParameters, sampling: Sampling | None = None) -> Tensor:
+    """Images uint8 [B, 3, S, S] changed as ``parameters`` say, float32 in [0, 1], on the images' device.
+
+    The views have the pictures' side, or that of ``sampling``, which needs a warp among the parameters.
+    """
     _check(image)
-    view = torch.empty(image.shape, dtype=torch.float32, device=image.device)
+    side = image.shape[-1] if sampling is None else sampling.side_px
+    view = torch.empty((len(image), 3, side, side), dtype=torch.float32, device=image.device)
     count = len(image)
     if image.device.type == "cpu" and count:
         count = max(1, _CHUNK_CELLS // image[0].numel())
     for start in range(0, len(image), max(1, count)):
         rows = slice(start, start + count)
-        view[rows] = _view(image[rows], _rows(parameters, rows))
+        view[rows] = _view(image[rows], _rows(parameters, rows), sampling)
     return view
 
 
-def _view(image: Tensor, parameters: ViewParameters) -> Tensor:
+def _view(image: Tensor, parameters: ViewParameters, sampling: Sampling | None) -> Tensor:
     view = image.to(torch.float32).div_(255)
-    if parameters.warp is not None:
+    if sampling is not None:
+        if parameters.warp is None:
+            raise ValueError("parameters must hold a warp: it takes views of another side than the pictures'")
+        view = apply_warp(view, parameters.warp, side_px=sampling.side_px, samples=sampling.samples)
+    elif parameters.warp is not None:
         view = apply_warp(view, parameters.warp)
     if parameters.colour is not None:
         view = apply_colour(view, parameters.colour)

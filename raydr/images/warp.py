@@ -1,7 +1,7 @@
 """Where a view looks: crop or zoom, flips and rotation as one resampling, so that a picture is blurred only once."""
 
 from dataclasses import dataclass
-from math import log, radians
+from math import ceil, log, radians, sqrt
 
 import torch
 import torch.nn.functional as F
@@ -72,8 +72,13 @@ def draw_warp(ranges: WarpRanges, count: int, generator: torch.Generator) -> War
     )
 
 
-def apply_warp(image: Tensor, warp: Warp) -> Tensor:
-    """Images float [B, C, S, S] seen through their warps: one bilinear resampling, black outside the picture."""
+def apply_warp(image: Tensor, warp: Warp, *, side_px: int | None = None, samples: int = 1) -> Tensor:
+    """Images float [B, C, S, S] seen through their warps: one bilinear resampling, black outside the picture.
+
+    ``side_px`` is the views' side, the images' own where it is None. Each pixel of a view is the mean of ``samples``
+    times ``samples`` points: a window larger than the view needs at least so many as it shrinks, or details fall
+    between the points and alias. `samples_needed` says how many.
+    """
     x, y = warp.width * warp.mirror_x, warp.height * warp.mirror_y
     angle = warp.rotation_deg * radians(1.0)
     cosine, sine = angle.cos(), angle.sin()
@@ -81,8 +86,19 @@ def apply_warp(image: Tensor, warp: Warp) -> Tensor:
     across = torch.stack([cosine * x, -sine * y, cosine * warp.center_x - sine * warp.center_y], dim=1)
     down = torch.stack([sine * x, cosine * y, sine * warp.center_x + cosine * warp.center_y], dim=1)
     of_x, of_y, shift = torch.stack([across, down], dim=1).to(image).unsqueeze(-1).unbind(dim=2)
-    side = image.shape[-1]
+    side = (side_px or image.shape[-1]) * samples
     place = (2 * torch.arange(side, device=image.device, dtype=image.dtype) + 1) / side - 1
     # The map is affine, so a row's and a column's part add up: several times faster than affine_grid's matrix product.
     grid = ((of_x * place)[:, :, None] + (of_y * place + shift)[..., None]).permute(0, 2, 3, 1)
-    return F.grid_sample(image, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    view = F.grid_sample(image, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    return view if samples == 1 else F.avg_pool2d(view, samples)
+
+
+def samples_needed(ranges: WarpRanges, *, of_px: int, to_px: int) -> int:
+    """Points a pixel and axis with which no window of these ranges aliases from a side of ``of_px`` to ``to_px``.
+
+    It goes by the largest window, not by each image's own: a view must not depend on its neighbours in the batch.
+    """
+    stretch = max(ranges.aspect[1], 1 / ranges.aspect[0])
+    largest = sqrt(min(max(1.0, ranges.area[1]), ranges.area[1] * stretch))
+    return max(1, ceil(largest * of_px / to_px - 1e-6))  # rounding must not ask for one more

@@ -7,6 +7,7 @@ from typing import Any
 import ray.data
 
 from raydr import storage
+from raydr.build import check_method
 from raydr.config.images import DataSettings
 from raydr.config.jobs import Job
 from raydr.config.stages import DistillStage, FinetuneStage, PretrainStage
@@ -51,6 +52,8 @@ def learn(stage: Stage, settings: Job, lesson: Lesson) -> Outcome:
     """Train on the cluster and describe what came of it."""
     loop, data, preprocess = lesson.loop, lesson.data, lesson.preprocess
     check_backbone(lesson.section.model.backbone, "model.backbone")
+    if isinstance(lesson.section, PretrainStage):
+        check_method(lesson.section.model, lesson.section.method)
     rows = rows_of(data)
     if loop == "finetune" and not len(rows.labelled):
         raise InputError(f"{data.budget or 'data.budget'}: no label to learn from; `index` writes budget.parquet")

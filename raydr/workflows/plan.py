@@ -11,7 +11,7 @@ from typing import Final
 import torch
 
 from raydr import storage
-from raydr.build import build_preprocess
+from raydr.build import build_preprocess, check_method
 from raydr.capacity.fleet import Fleet, Prices
 from raydr.capacity.plan import Rates, Workload, plan_capacity
 from raydr.config.capacity import MachineSettings, PriceSettings
@@ -20,7 +20,6 @@ from raydr.data.decode_rates import DecodeRates, mean_bytes, measure_decoding, s
 from raydr.data.manifest import read_manifest, rows_where
 from raydr.errors import InputError
 from raydr.learning.step_rate import measure_step_rate
-from raydr.models.backbone import check_backbone
 from raydr.workflows.console import say
 from raydr.workflows.job import Outcome, Pipeline, Stage, perform
 from raydr.workflows.plan_summary import cluster_overlay, say_plan
@@ -39,7 +38,7 @@ class _Photographs:
 
 def plan(settings: PlanSettings, *, pipeline: Pipeline | None = None) -> StageResult:
     """The result of planning, which it also prints; its artifact `cluster` is an overlay for the jobs to come."""
-    check_backbone(settings.pretrain.model.backbone, "pretrain.model.backbone")
+    check_method(settings.pretrain.model, settings.pretrain.method, "pretrain.model.backbone")
     fleet, prices = _fleet(settings.machines), _prices(settings.prices)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from raydr import storage
+from raydr.build import check_method
 from raydr.config.jobs import (
     EvaluateSettings,
     FinetuneSettings,
@@ -42,6 +43,7 @@ def run(settings: RunSettings) -> StageResult:
         ("distill", settings.distill.model),
     ):
         check_backbone(model.backbone, f"{name}.model.backbone")  # before hours of the stages ahead of it
+    check_method(settings.pretrain.model, settings.pretrain.method, "pretrain.model.backbone")
     settings_digest = digest_of_settings(settings)
     parent = _Parent(settings, out, settings_digest)
     started, clock = now(), time.perf_counter()

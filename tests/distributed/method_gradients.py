@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
@@ -20,15 +21,30 @@ from raydr.engine.accumulation import Passes, backward
 from raydr.engine.batch import Batch
 from raydr.engine.context import LocalContext
 from raydr.engine.method import Method
+from raydr.engine.step import View
+from raydr.engine.steps import mae
 from raydr.models.momentum import MomentumNetwork
 
 METHODS = {
     "simclr": {"hidden_dim": 16, "projection_dim": 8, "temperature": 0.3},
     "byol": {"hidden_dim": 16, "projection_dim": 8, "momentum": 0.5},
     "moco_v3": {"hidden_dim": 16, "projection_dim": 8, "temperature": 0.3, "momentum": 0.5},
+    "vicreg": {"hidden_dim": 16, "projection_dim": 8},
+    "dino": {
+        "hidden_dim": 16,
+        "bottleneck_dim": 8,
+        "num_prototypes": 12,
+        "num_local_views": 2,
+        "local_side_px": 16,
+        "frozen_fraction": 0.0,
+        "momentum": 0.5,
+    },
+    "mae": {"decoder_dim": 32, "decoder_depth": 1, "hidden_fraction": 0.5},
 }
-MOMENTUM_METHODS = ("byol", "moco_v3")
-BACKBONE = "test_resnet"
+MOMENTUM_METHODS = ("byol", "moco_v3", "dino")
+LEARNING_RATES = dict.fromkeys(MOMENTUM_METHODS, 0.5) | {"dino": 5.0}
+BACKBONES = dict.fromkeys(METHODS, "test_resnet") | {"mae": "test_vit"}
+WITHOUT_BATCH_NORM = ("mae",)
 NUM_IMAGES, SIDE_PX = 16, 32
 OF_RANK = ([0, 1, 2, 3, 8, 9, 10, 11], [4, 5, 6, 7, 12, 13, 14, 15])
 """Images of each rank: its first half and the other's are the first half of the whole batch, so pieces match too."""
@@ -64,6 +80,19 @@ class TwoViews:
         picture = image.float() / 255
         return picture if self.calls % 2 else picture.flip(-1) * 0.7 + 0.1
 
+    def cropped(self, *, area: tuple[float, float], side_px: int) -> View:
+        """The picture's middle."""
+        return lambda image, _generator: resize(image.float() / 255, 2 * side_px)[..., 8:-8, 8:-8]
+
+
+def resize(image: torch.Tensor, side_px: int) -> torch.Tensor:
+    return torch.nn.functional.interpolate(image, side_px, mode="bilinear")
+
+
+def one_order(num_images: int, num_patches: int, _generator: torch.Generator) -> torch.Tensor:
+    """MAE's patches in one order for every image, so that ranks and one process hide the same."""
+    return torch.randperm(num_patches, generator=torch.Generator().manual_seed(0)).expand(num_images, -1)
+
 
 def images() -> torch.Tensor:
     """Blobs of random colour and place: images that differ, as noise after a few pooling layers does not."""
@@ -84,7 +113,7 @@ def build(case: Case, rank: int, world_size: int) -> Method:
     )
     torch.manual_seed(1)
     context = LocalContext(Path(tempfile.gettempdir()), rank=rank, world_size=world_size)
-    method = build_method(ModelSettings(backbone=BACKBONE), settings, TwoViews(), context)
+    method = build_method(ModelSettings(backbone=BACKBONES[case.method]), settings, TwoViews(), context)
     method.network.train()
     for layer in method.network.modules():
         if isinstance(layer, _BatchNorm) and layer.affine:
@@ -112,7 +141,8 @@ def loss_and_gradient(case: Case, rank: int, world_size: int) -> tuple[float, np
     if case.detached:
         gather: Callable[[torch.Tensor], torch.Tensor] = step.gather  # type: ignore[attr-defined]
         step = replace(step, gather=lambda local: gather(local).detach())  # type: ignore[type-var]
-    loss = backward(step, batch_of(rank, world_size), torch.Generator(), passes(case, method, world_size))
+    with mock.patch.object(mae, "random_order", one_order):
+        loss = backward(step, batch_of(rank, world_size), torch.Generator(), passes(case, method, world_size))
     gradients = [p.grad.flatten() for p in method.network.parameters() if p.grad is not None]
     return float(loss), torch.cat(gradients).numpy()
 
@@ -122,18 +152,24 @@ def gradients_on_a_rank(rank: int) -> dict[Case, tuple[float, np.ndarray]]:
 
 
 def state_after_three_steps(method_name: str, rank: int, world_size: int) -> dict[str, dict[str, np.ndarray]]:
-    """Online and target state after three steps of plain gradient descent, and ``start``: the parameters before."""
+    """Online, target and further state after three steps of plain gradient descent; ``start``: parameters before."""
     case = Case(method_name, "synced")
     method = build(case, rank, world_size)
     network: MomentumNetwork = method.network  # type: ignore[assignment]
     start = _arrays(network.target)
-    optimizer = torch.optim.SGD([p for p in method.network.parameters() if p.requires_grad], lr=0.5)
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.SGD(trained, lr=LEARNING_RATES[method_name])
     for number in range(3):
         optimizer.zero_grad()
         backward(method.step, batch_of(rank, world_size), torch.Generator(), passes(case, method, world_size))
         optimizer.step()
         method.step.advance((number + 1) / 3)
-    return {"start": start, "target": _arrays(network.target), "online": _arrays(network.online.embedding)}
+    return {
+        "start": start,
+        "target": _arrays(network.target),
+        "online": _arrays(network.online.embedding),
+        "rest": {name: value.numpy() for name, value in network.named_buffers(recurse=False)},
+    }
 
 
 def _arrays(network: torch.nn.Module) -> dict[str, np.ndarray]:

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from raydr.schedules import cosine_momentum, warmup_cosine
+from raydr.schedules import cosine_momentum, linear_rise, warmup_cosine
 
 
 def test_rises_in_equal_steps_to_one_and_falls_to_zero():
@@ -51,3 +51,15 @@ def test_the_momentum_rises_from_its_start_to_one_as_byol_says():
 def test_a_momentum_that_makes_no_sense_is_refused(progress, start):
     with pytest.raises(ValueError, match=r"must be in \[0, 1\]"):
         cosine_momentum(progress, start=start)
+
+
+def test_a_linear_rise_is_even_and_then_stays():
+    values = [linear_rise(p, start=0.04, end=0.07, until=0.3) for p in (0.0, 0.15, 0.3, 1.0)]
+    assert values == pytest.approx([0.04, 0.055, 0.07, 0.07])
+    assert linear_rise(0.0, start=0.04, end=0.07, until=0.0) == 0.07
+
+
+@pytest.mark.parametrize(("progress", "until"), [(-0.1, 0.5), (0.5, 1.5)])
+def test_a_rise_outside_the_run_is_refused(progress, until):
+    with pytest.raises(ValueError, match="must be in"):
+        linear_rise(progress, start=0.0, end=1.0, until=until)

@@ -20,6 +20,7 @@ class SimclrStep(Step):
     gather: Callable[[Tensor], Tensor]
     rank: int
     temperature: float
+    decoupled: bool = False
 
     def outputs(self, batch: Batch, generator: torch.Generator) -> Outputs:
         """Embeddings [B, D] of two views an image."""
@@ -31,4 +32,11 @@ class SimclrStep(Step):
         count, z = len(batch.row), torch.cat(outputs)
         own = torch.arange(2 * count, device=z.device)
         offset = self.rank * 2 * count
-        return nt_xent(z, self.gather(z), own=own + offset, twin=own.roll(count) + offset, temperature=self.temperature)
+        return nt_xent(
+            z,
+            self.gather(z),
+            own=own + offset,
+            twin=own.roll(count) + offset,
+            temperature=self.temperature,
+            decoupled=self.decoupled,
+        )

@@ -58,15 +58,26 @@ def test_a_name_may_be_set_on_the_command_line(job):
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("name = 'bol'", "method.name: must be one of 'simclr', 'byol', 'moco_v3' (got 'bol')"),
+        (
+            "name = 'bol'",
+            "method.name: must be one of 'simclr', 'byol', 'moco_v3', 'vicreg', 'dino', 'mae' (got 'bol')",
+        ),
         (
             "name = 'byol'\ntemperature = 0.2",
             "method.temperature: no such key; allowed: name, batch_norm, hidden_dim, projection_dim, momentum",
         ),
         (
             "momentum = 0.9",  # no name: SimCLR's section, whose name is in no file
-            "method.momentum: no such key; allowed: name, batch_norm, temperature, hidden_dim, projection_dim",
+            "method.momentum: no such key; allowed: name, batch_norm, temperature, hidden_dim, projection_dim, "
+            "projection_layers, decoupled",
         ),
+        (
+            "name = 'dino'\nlocal_area = [0.5, 0.4]",
+            "method.local_area: must be two shares above 0, the smaller one first",
+        ),
+        ("name = 'dino'\nlocal_side_px = 8", "method.local_side_px: must be at least 16 (got 8)"),
+        ("name = 'vicreg'\ncovariance_weight = -1.0", "method.covariance_weight: must be at least 0 (got -1.0)"),
+        ("name = 'mae'\nhidden_fraction = 1.0", "method.hidden_fraction: must be below 1 (got 1.0)"),
         ("temperature = 0", "method.temperature: must be above 0 (got 0)"),
         ("name = 'moco_v3'\nmomentum = 1.0", "method.momentum: must be below 1 (got 1.0)"),
         ("name = 'moco_v3'\nprojection_layers = 1", "method.projection_layers: must be at least 2 (got 1)"),
@@ -99,6 +110,6 @@ def test_the_schema_has_every_method(capsys: pytest.CaptureFixture[str]):
     main(["config", "schema", "pretrain"])
     schema = json.loads(capsys.readouterr().out)
     mapping = schema["properties"]["method"]["discriminator"]["mapping"]
-    assert {"simclr", "byol", "moco_v3"} <= set(mapping)
+    assert set(mapping) == {"simclr", "byol", "moco_v3", "vicreg", "dino", "mae"}
     for name, reference in mapping.items():
         assert schema["$defs"][reference.rsplit("/", 1)[1]]["properties"]["name"]["const"] == name

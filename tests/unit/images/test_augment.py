@@ -156,3 +156,39 @@ def test_anything_but_square_8_bit_colour_is_refused(image):
 def test_an_unknown_preset_is_refused_with_the_names():
     with pytest.raises(ValueError, match="none, weak, weak_medium, strong, paper"):
         augmentation("extreme")
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_crops_have_their_own_side_and_are_like_any_other_view(preset):
+    image, crop = fundus(side=56), augmentation(preset).cropped(area=(0.05, 0.4), side_px=24)
+    view = crop(image, seeded())
+    assert view.shape == (6, 3, 24, 24)
+    assert view.dtype == torch.float32
+    assert view.min() >= 0
+    assert view.max() <= 1
+    assert torch.equal(view, crop(image, seeded()))
+
+
+def test_a_crop_does_not_depend_on_how_many_lie_beside_it():
+    image, crop = fundus(5, side=160), augmentation("weak_medium").cropped(area=(0.05, 0.4), side_px=32)
+    parameters, sampling = crop.draw(5, seeded()), augment.Sampling(32, 4)
+    together = apply_view(image, parameters, sampling)
+    for row in range(5):
+        one = augment._rows(parameters, slice(row, row + 1))
+        torch.testing.assert_close(together[row : row + 1], apply_view(image[row : row + 1], one, sampling))
+
+
+def test_a_crop_shows_less_of_the_picture_than_a_view():
+    """Of a picture that is bright in one quarter only, many small windows see nothing and few whole ones."""
+    image = torch.zeros(200, 3, 48, 48, dtype=torch.uint8)
+    image[:, :, :24, :24] = 255
+    whole = augmentation("weak")(image, seeded()).amax(dim=(1, 2, 3))
+    crops = augmentation("weak").cropped(area=(0.05, 0.2), side_px=16)(image, seeded()).amax(dim=(1, 2, 3))
+    assert (whole == 0).float().mean() < 0.02
+    assert (crops == 0).float().mean() > 0.3
+
+
+@pytest.mark.parametrize("area", [(0.0, 0.5), (0.5, 0.4), (0.5, 1.5)])
+def test_crops_larger_than_the_picture_or_empty_are_refused(area):
+    with pytest.raises(ValueError, match="shares of the picture"):
+        augmentation("weak").cropped(area=area, side_px=16)

@@ -5,7 +5,7 @@ import torch
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as tv
 
-from raydr.images.warp import Warp, WarpRanges, apply_warp, draw_warp
+from raydr.images.warp import Warp, WarpRanges, apply_warp, draw_warp, samples_needed
 
 
 def smooth_picture(side: int = 64, count: int = 2) -> torch.Tensor:
@@ -121,3 +121,35 @@ def test_windows_that_keep_to_the_disc_show_more_of_it():
         assert 0.95 < float(reach.max()) <= (1 + 1e-5 if in_disc else 2**0.5)
     assert 1 - shown[True].mean() < 0.75 * (1 - shown[False].mean())
     assert shown[True].min() > shown[False].min() + 0.05
+
+
+def stripes(side: int, period_px: int) -> torch.Tensor:
+    """Black and white columns, and the mean of both is 0.5."""
+    column = (torch.arange(side) // (period_px // 2) % 2).float()
+    return column.expand(1, 3, side, side)
+
+
+def test_a_view_may_have_another_side_than_the_picture():
+    image = smooth_picture(96)
+    view = apply_warp(image, warp_of(), side_px=32, samples=3)
+    torch.testing.assert_close(view, torch.nn.functional.avg_pool2d(image, 3), atol=1e-5, rtol=0)
+
+
+def test_enough_samples_keep_a_shrunk_picture_from_aliasing():
+    """Stripes too fine for the view become grey; with one point a pixel they become false, broad stripes."""
+    image, warp = stripes(96, 2), warp_of(1)
+    samples = samples_needed(WarpRanges(), of_px=96, to_px=43)
+    grey = apply_warp(image, warp, side_px=43, samples=samples)
+    aliased = apply_warp(image, warp, side_px=43, samples=1)
+    assert samples == 3
+    assert (grey - 0.5)[..., 1:-1, 1:-1].abs().max() < 0.3
+    assert grey.std() < 0.5 * aliased.std()
+
+
+@pytest.mark.parametrize(
+    ("area", "aspect", "to_px", "samples"),
+    [((0.05, 0.4), (1.0, 1.0), 96, 2), ((0.05, 0.4), (1.0, 1.0), 224, 1), ((0.4, 1.0), (0.9, 1.1), 224, 1),
+     ((0.4, 1.0), (1.0, 1.0), 112, 2), ((1.0, 1.21), (1.0, 1.0), 224, 2), ((0.05, 0.18), (1.0, 1.0), 96, 1)],
+)  # fmt: skip
+def test_samples_go_by_the_largest_window(area, aspect, to_px, samples):
+    assert samples_needed(WarpRanges(area=area, aspect=aspect), of_px=224, to_px=to_px) == samples

@@ -26,7 +26,19 @@ METHODS = {
     "simclr": {"hidden_dim": 32, "projection_dim": 16},
     "byol": {"hidden_dim": 32, "projection_dim": 16, "momentum": 0.9},
     "moco_v3": {"hidden_dim": 32, "projection_dim": 16, "momentum": 0.9},
+    "vicreg": {"hidden_dim": 32, "projection_dim": 16},
+    "dino": {
+        "hidden_dim": 32,
+        "bottleneck_dim": 16,
+        "num_prototypes": 24,
+        "num_local_views": 2,
+        "local_side_px": 16,
+        "temperature_warmup_fraction": 0.5,
+        "frozen_fraction": 0.25,
+    },
+    "mae": {"decoder_dim": 32, "decoder_depth": 1},
 }
+BACKBONES = dict.fromkeys(METHODS, "test_resnet") | {"mae": "test_vit"}
 CURVES = Path(__file__).with_name("golden_curves.json")
 STEPS, SIDE_PX, NUM_IMAGES, BATCH_SIZE = 20, 32, 24, 8
 LEARNING_RATE = 0.002
@@ -53,7 +65,7 @@ def curve(name: str, **changes: object) -> list[float]:
     """The loss of each step, each an epoch of its own to the training loop."""
     settings = PretrainStage.model_validate(
         {
-            "model": {"backbone": "test_resnet"},
+            "model": {"backbone": BACKBONES[name]},
             "method": {"name": name, **METHODS[name], **changes},
             "optim": {"name": "sgd", "learning_rate": LEARNING_RATE, "epochs": STEPS},
         }
@@ -105,6 +117,20 @@ def test_the_losses_of_twenty_steps_are_what_they_were(name):
 def test_another_momentum_is_another_curve(name):
     """So the test above can fail: it sees how the target follows."""
     assert np.abs(np.divide(curve(name, momentum=0.5), json.loads(CURVES.read_text())[name]) - 1).max() > 5 * TOLERANCE
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("simclr", {"decoupled": True}),
+        ("vicreg", {"covariance_weight": 4.0}),
+        ("dino", {"centre_momentum": 0.5}),
+        ("dino", {"temperature_warmup_fraction": 0.1}),
+        ("mae", {"hidden_fraction": 0.5}),
+    ],
+)
+def test_another_setting_is_another_curve(name, changes):
+    assert np.abs(np.divide(curve(name, **changes), json.loads(CURVES.read_text())[name]) - 1).max() > 5 * TOLERANCE
 
 
 if __name__ == "__main__":

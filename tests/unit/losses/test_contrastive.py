@@ -81,3 +81,45 @@ def test_keys_of_another_width_are_refused():
     own, twin = twins(2)
     with pytest.raises(ValueError, match="one width"):
         nt_xent(torch.ones(4, 2), torch.ones(4, 3), own=own, twin=twin, temperature=0.1)
+
+
+def literal_decoupled_loss(views: torch.Tensor, count: int, temperature: float) -> float:
+    """Equation 6 of arXiv:2110.06848, term by term, as a mean over images and views."""
+
+    def similarity(i: int, j: int) -> float:
+        return float(views[i] @ views[j] / (views[i].norm() * views[j].norm()))
+
+    total = 0.0
+    for i in range(2 * count):
+        twin = (i + count) % (2 * count)
+        others = sum(math.exp(similarity(i, k) / temperature) for k in range(2 * count) if k not in (i, twin))
+        total += -similarity(i, twin) / temperature + math.log(others)
+    return total / (2 * count)
+
+
+@pytest.mark.parametrize("temperature", [0.07, 0.5])
+def test_decoupled_it_is_the_papers_equation_6(temperature):
+    views = torch.randn(10, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    own, twin = twins(5)
+    loss = nt_xent(views, views, own=own, twin=twin, temperature=temperature, decoupled=True)
+    assert loss.item() == pytest.approx(literal_decoupled_loss(views, 5, temperature), rel=1e-5)
+
+
+def test_decoupled_the_pull_of_a_twin_does_not_fade_when_it_is_found():
+    """Else in small batches the gradient of an easy pair is as good as none (arXiv:2110.06848, eq. 5)."""
+    found = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    views = torch.cat([found, found + 0.3 * torch.tensor([[0.0, 0.0, 1.0], [0.0, 0.0, 1.0]])])
+    own, twin = twins(2)
+
+    def pull(*, decoupled: bool) -> float:
+        variable = views.clone().requires_grad_()
+        nt_xent(variable, variable, own=own, twin=twin, temperature=0.1, decoupled=decoupled).backward()
+        return float(variable.grad.norm())
+
+    assert pull(decoupled=True) > 100 * pull(decoupled=False)
+
+
+def test_decoupled_a_single_image_has_nothing_to_be_apart_from():
+    own, twin = twins(1)
+    with pytest.raises(ValueError, match="two images"):
+        nt_xent(torch.ones(2, 3), torch.ones(2, 3), own=own, twin=twin, temperature=0.1, decoupled=True)
