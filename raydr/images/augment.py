@@ -15,6 +15,7 @@ from torch import Tensor
 from raydr.images.blur import gaussian_blur
 from raydr.images.colour import Colour, ColourRanges, apply_colour, draw_colour
 from raydr.images.cutout import Cutout, apply_cutout, draw_cutout
+from raydr.images.threads import on_threads
 from raydr.images.warp import Warp, WarpRanges, apply_warp, draw_warp
 
 Preset = Literal["none", "weak", "weak_medium", "strong", "paper"]
@@ -82,13 +83,16 @@ class Augmentation:
 def apply_view(image: Tensor, parameters: ViewParameters) -> Tensor:
     """Images uint8 [B, 3, S, S] changed as ``parameters`` say, float32 in [0, 1], on the images' device."""
     _check(image)
-    view = torch.empty(image.shape, dtype=torch.float32, device=image.device)
-    count = len(image)
-    if image.device.type == "cpu" and count:
-        count = max(1, _CHUNK_CELLS // image[0].numel())
-    for start in range(0, len(image), max(1, count)):
-        rows = slice(start, start + count)
+    if image.device.type != "cpu" or not len(image):
+        return _view(image, parameters)
+    view = torch.empty(image.shape, dtype=torch.float32)
+    count = max(1, _CHUNK_CELLS // image[0].numel())
+
+    @torch.no_grad()
+    def put(rows: slice) -> None:
         view[rows] = _view(image[rows], _rows(parameters, rows))
+
+    on_threads(put, [slice(start, start + count) for start in range(0, len(image), count)])
     return view
 
 
