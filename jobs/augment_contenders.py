@@ -90,7 +90,8 @@ def kornia_views(ranges: Augmentation, side_px: int, *, one_warp: bool) -> Views
         *where,
         ka.RandomHorizontalFlip(p=warp.horizontal_flip),
         ka.RandomVerticalFlip(p=warp.vertical_flip),
-        ka.ColorJiggle(colour.brightness, colour.contrast, colour.saturation, colour.hue, p=colour.probability),
+        # As torchvision's; kornia's `ColorJiggle` adds brightness, which lights up the black around a retina.
+        ka.ColorJitter(colour.brightness, colour.contrast, colour.saturation, colour.hue, p=colour.probability),
         ka.RandomGamma(colour.gamma, p=colour.probability),
         ka.RandomGrayscale(p=colour.greyscale),
         ka.RandomGaussianBlur((reach, reach), sigma_px, p=ranges.blur_probability),

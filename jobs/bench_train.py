@@ -99,7 +99,7 @@ def augmenting(setting: "Setting", pictures: "Pictures", repeats: int) -> Conten
     """Those that make views: all on one CPU core, those of tensors on the GPU too."""
     import augment_contenders as augments
     import torch
-    from torchvision.io import ImageReadMode, decode_image
+    from PIL import Image
     from torchvision.transforms import v2
 
     from raydr.images.augment import augmentation
@@ -113,9 +113,8 @@ def augmenting(setting: "Setting", pictures: "Pictures", repeats: int) -> Conten
     if has_extra("kornia"):
         makers["kornia"] = augments.kornia_views(ranges, side, one_warp=False)
         makers["kornia_affine"] = augments.kornia_views(ranges, side, one_warp=True)
-    shrink = v2.Resize(side, antialias=True)
-    files = pictures.first(setting.batch_size)
-    image = torch.stack([shrink(decode_image(file, ImageReadMode.RGB)) for file in files])
+    small = v2.Compose([v2.Resize(side), v2.PILToTensor()])
+    image = torch.stack([small(Image.open(file).convert("RGB")) for file in pictures.first(setting.batch_size)])
     places = {"": image} | ({" on the GPU": image.cuda()} if setting.use_gpu else {})
 
     def measured(views: augments.Views, place: torch.Tensor) -> Mapping[str, float]:

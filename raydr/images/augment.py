@@ -15,7 +15,17 @@ from torch import Tensor
 from raydr.images.blur import gaussian_blur
 from raydr.images.colour import Colour, ColourRanges, apply_colour, draw_colour
 from raydr.images.cutout import Cutout, apply_cutout, draw_cutout
-from raydr.images.warp import Warp, WarpRanges, apply_warp, draw_warp, samples_needed
+    if image.device.type != "cpu" or not len(image):
+        return _view(image, parameters, sampling)
+    side = image.shape[-1] if sampling is None else sampling.side_px
+    view = torch.empty((len(image), 3, side, side), dtype=torch.float32)
+    count = max(1, _CHUNK_CELLS // image[0].numel())
+
+    @torch.no_grad()
+    def put(rows: slice) -> None:
+        view[rows] = _view(image[rows], _rows(parameters, rows), sampling)
+
+    on_threads(put, [slice(start, start + count) for start in range(0, len(image), count)])
 
 Preset = Literal["none", "weak", "weak_medium", "strong", "paper"]
 
@@ -106,14 +116,17 @@ def apply_view(image: Tensor, parameters: ViewParameters, sampling: Sampling | N
     The views have the pictures' side, or that of ``sampling``, which needs a warp among the parameters.
     """
     _check(image)
+    if image.device.type != "cpu" or not len(image):
+        return _view(image, parameters, sampling)
     side = image.shape[-1] if sampling is None else sampling.side_px
-    view = torch.empty((len(image), 3, side, side), dtype=torch.float32, device=image.device)
-    count = len(image)
-    if image.device.type == "cpu" and count:
-        count = max(1, _CHUNK_CELLS // image[0].numel())
-    for start in range(0, len(image), max(1, count)):
-        rows = slice(start, start + count)
+    view = torch.empty((len(image), 3, side, side), dtype=torch.float32)
+    count = max(1, _CHUNK_CELLS // image[0].numel())
+
+    @torch.no_grad()
+    def put(rows: slice) -> None:
         view[rows] = _view(image[rows], _rows(parameters, rows), sampling)
+
+    on_threads(put, [slice(start, start + count) for start in range(0, len(image), count)])
     return view
 
 
