@@ -63,7 +63,7 @@ class Training:
         )
         count = self.kind["images"]
         work = Work("pretrain", stage.model_dump(mode="json"), assignment, num_streamed=count, threads=1)
-        settings = ClusterSettings(**self.kind["workers"], cpus_per_worker=1.0, decode_cpus=0.5)
+        settings = ClusterSettings(**self.kind["workers"], cpus_per_worker=2.0, decode_cpus=1.0)
         try:
             result = trainer.train(
                 work,
@@ -101,7 +101,7 @@ def images(count):
         return {"image": pixels[batch["row"]], "row": batch["row"], "grade": np.full(len(batch["row"]), -1)}
 
     table = pa.table({"row": np.arange(count)})
-    return ray.data.from_arrow(table).map_batches(draw, batch_format="numpy", num_cpus=0.5).materialize()
+    return ray.data.from_arrow(table).map_batches(draw, batch_format="numpy").materialize()
 
 
 def drained(training, cluster, nodes):
@@ -133,14 +133,14 @@ def elastic(training, cluster, nodes):
 
 
 def add_node(cluster):
-    return cluster.add_node(num_cpus=1, object_store_memory=STORE)
+    return cluster.add_node(num_cpus=2, object_store_memory=STORE)
 
 
 def main(kind):
     """Print what came of it."""
     trainer._RESIZE_EVERY_S, trainer._START_SHRUNK_S = 4.0, 10.0
     with tempfile.TemporaryDirectory(prefix="raydr-") as folder:
-        head = {"num_cpus": 0.5, "object_store_memory": STORE, "temp_dir": folder, "include_dashboard": False}
+        head = {"num_cpus": 1, "object_store_memory": STORE, "temp_dir": folder, "include_dashboard": False}
         cluster = Cluster(initialize_head=True, head_node_args=head)
         try:
             nodes = [add_node(cluster) for _ in range(KINDS[kind]["nodes"])]

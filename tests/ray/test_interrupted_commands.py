@@ -45,7 +45,7 @@ cpus_per_worker = 0.5
 decode_cpus = 0.5
 threads_per_worker = 1
 object_store_mib = 200
-save_every_steps = 4
+save_every_steps = 10
 """
 
 
