@@ -15,17 +15,8 @@ from torch import Tensor
 from raydr.images.blur import gaussian_blur
 from raydr.images.colour import Colour, ColourRanges, apply_colour, draw_colour
 from raydr.images.cutout import Cutout, apply_cutout, draw_cutout
-    if image.device.type != "cpu" or not len(image):
-        return _view(image, parameters, sampling)
-    side = image.shape[-1] if sampling is None else sampling.side_px
-    view = torch.empty((len(image), 3, side, side), dtype=torch.float32)
-    count = max(1, _CHUNK_CELLS // image[0].numel())
-
-    @torch.no_grad()
-    def put(rows: slice) -> None:
-        view[rows] = _view(image[rows], _rows(parameters, rows), sampling)
-
-    on_threads(put, [slice(start, start + count) for start in range(0, len(image), count)])
+from raydr.images.threads import on_threads
+from raydr.images.warp import Warp, WarpRanges, apply_warp, draw_warp, samples_needed
 
 Preset = Literal["none", "weak", "weak_medium", "strong", "paper"]
 
