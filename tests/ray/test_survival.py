@@ -170,7 +170,7 @@ def changing_cluster(kind):
         "OMP_NUM_THREADS": "1",
     }
     program = [sys.executable, str(Path(__file__).with_name("changing_cluster.py")), kind]
-    done = subprocess.run(program, env=environment, capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(program, env=environment, capture_output=True, text=True, timeout=400, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["error"] is None, found
