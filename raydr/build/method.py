@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from raydr.build.network import build_backbone
+from raydr.build.network import build_backbone, compile_backbones
 from raydr.config.learning import ModelSettings
 from raydr.config.methods import (
     ByolSettings,
@@ -48,7 +48,13 @@ def check_method(model: ModelSettings, settings: MethodSettings, key: str = "mod
 
 def build_method(model: ModelSettings, settings: MethodSettings, view: CroppingView, context: Context) -> Method:
     """The method of that name on a fresh network, on the context's device and over all its workers."""
-    backbone = build_backbone(model)
+    method = _built(build_backbone(model), settings, view, context)
+    if model.compile:
+        compile_backbones(method.network)
+    return method
+
+
+def _built(backbone: Backbone, settings: MethodSettings, view: CroppingView, context: Context) -> Method:
     match settings:
         case SimclrSettings():
             return _simclr(backbone, settings, view, context)

@@ -1,5 +1,7 @@
 """Settings into preprocessing and networks: the one place that knows where a backbone may start."""
 
+from torch import nn
+
 from raydr.config.images import PreprocessSettings, RetinaSettings
 from raydr.config.learning import DownstreamModelSettings, ModelSettings
 from raydr.engine.package import NUM_OUTPUTS, Head, load_backbone_weights
@@ -40,11 +42,19 @@ def build_backbone(settings: ModelSettings) -> Backbone:
                 load_backbone_weights(uri, backbone, name=settings.backbone)
     if settings.channels_last:
         backbone.lay_channels_last()
-    if settings.compile:
-        backbone.network.compile()
     return backbone
 
 
 def build_classifier(settings: DownstreamModelSettings, head: Head) -> Classifier:
     """The backbone with a fresh head."""
-    return Classifier(build_backbone(settings), NUM_OUTPUTS[head], drop_rate=settings.drop_rate)
+    network = Classifier(build_backbone(settings), NUM_OUTPUTS[head], drop_rate=settings.drop_rate)
+    if settings.compile:
+        compile_backbones(network)
+    return network
+
+
+def compile_backbones(network: nn.Module) -> None:
+    """Let torch.compile make programs of a finished network's backbones; a copy made later would not be compiled."""
+    for module in network.modules():
+        if isinstance(module, Backbone):
+            module.network.compile()

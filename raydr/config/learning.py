@@ -53,7 +53,8 @@ class OptimSettings(Section):
     """Images a step over all workers."""
     images_at_once: BatchSize | None = None
     """Images that a worker puts through the network at once; null: its whole part of the batch. The gradient stays that
-    of the whole batch, contrastive losses too, for half as much computation again (arXiv:2101.06983)."""
+    of the whole batch's loss, contrastive losses too, for a third as much computation again (arXiv:2101.06983); batch
+    statistics become those of the images at once."""
     gradient_clip: PositiveFloat | None = 1.0
     precision: Literal["fp32", "bf16"] = "fp32"
 

@@ -20,7 +20,7 @@ class Passes:
     """How forward and backward passes are run."""
 
     network: nn.Module
-    """All that the step trains or carries along; its batch statistics are gathered once a batch."""
+    """All that the step trains or carries along; its running statistics take in every image once."""
     autocast: Scope = contextlib.nullcontext
     no_sync: Scope = contextlib.nullcontext
     """Keeps the workers' gradients apart."""

@@ -1,5 +1,6 @@
 """What a training step gets, and a set of images held in memory."""
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -29,10 +30,10 @@ class Batch:
         return Batch(self.image.pin_memory(), self.row.pin_memory(), self.grade.pin_memory())
 
     def pieces(self, num_images: int) -> Iterator["Batch"]:
-        """Consecutive parts of so many images, the last one as small as it comes."""
-        for start in range(0, len(self.row), num_images):
-            rows = slice(start, start + num_images)
-            yield Batch(self.image[rows], self.row[rows], self.grade[rows])
+        """Consecutive parts of at most so many images, as even as can be: batch statistics need more than one."""
+        count = -(-len(self.row) // num_images)
+        parts = (tensor.tensor_split(count) for tensor in (self.image, self.row, self.grade))
+        yield from itertools.starmap(Batch, zip(*parts, strict=True))
 
     def joined(self, other: "Batch") -> "Batch":
         """Both batches as one, this one's images first."""

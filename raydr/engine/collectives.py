@@ -20,7 +20,7 @@ class _AllGather(torch.autograd.Function):
 
     @staticmethod
     def backward(_ctx: torch.autograd.function.FunctionCtx, *gradients: Tensor) -> Tensor:
-        gradient = gradients[0].contiguous()
+        gradient = gradients[0].clone(memory_format=torch.contiguous_format)  # others may hold the same tensor
         dist.all_reduce(gradient)
         return gradient.chunk(dist.get_world_size())[dist.get_rank()]
 
@@ -56,6 +56,15 @@ def gather_rows(
         values, rows = np.concatenate([p[0] for p in present]), np.concatenate([p[1] for p in present])
     order = np.argsort(rows, kind="stable")
     return values[order], rows[order]
+
+
+def everybody(is_so: bool, world_size: int, device: torch.device) -> bool:  # noqa: FBT001
+    """Whether it is so on every worker; all of them must ask."""
+    if world_size == 1:
+        return is_so
+    answer = torch.tensor(float(is_so), device=device)
+    dist.all_reduce(answer, op=dist.ReduceOp.MIN)
+    return bool(answer)
 
 
 def share_buffers(network: nn.Module, world_size: int) -> None:

@@ -42,7 +42,7 @@ class Context(Protocol):
         """Where this worker computes."""
 
     def wish(self) -> Wish:
-        """What this worker has been told from outside; asked at every step, so it must not wait for anything."""
+        """What this worker has been told from outside; asked at every step, so it must not take long."""
 
     def tell(self, figures: Mapping[str, float]) -> None:
         """Take rank 0's figures of the moment, for whoever looks on; about once a second."""

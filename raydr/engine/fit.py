@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from raydr.engine.accumulation import Passes, Scope, backward
 from raydr.engine.batch import Batch
-from raydr.engine.collectives import share_buffers
+from raydr.engine.collectives import everybody, share_buffers
 from raydr.engine.context import Context, SaveState, Wish
 from raydr.engine.pace import Pace
 from raydr.engine.prefetch import prefetched
@@ -136,11 +136,15 @@ class _Loop:
                         optimizer=self.training.optimizer,
                         settings_digest=self.plan.settings_digest,
                     )
+                    fault = None
                 except TornStateError as error:
-                    torn = torn or error
-                    continue
-            self.saved()
-            return
+                    fault = error
+            # One worker that read an older state than the others would train another network beside them.
+            if everybody(fault is None, self.context.world_size, self.context.device):
+                self.saved()
+                return
+            torn = torn or fault or TornStateError("another worker cannot read the state")
+            self.progress, self.best = Progress(), None
         if torn is not None:
             raise torn
 
@@ -160,10 +164,9 @@ class _Loop:
             self._set_learning_rate()
             training.optimizer.zero_grad(set_to_none=True)
             loss = backward(training.step, batch.to(self.context.device), generator, passes)
-            if plan.gradient_clip is not None:
-                nn.utils.clip_grad_norm_(training.network.parameters(), plan.gradient_clip)
+            norm = nn.utils.clip_grad_norm_(training.network.parameters(), plan.gradient_clip or math.inf)
             training.optimizer.step()
-            word = signals.exchange(progress.steps_done, loss, self._wish())
+            word = signals.exchange(progress.steps_done, loss, norm, self._wish())
             progress.steps_done += 1
             training.step.advance(self._share_done())
             if word is None:
@@ -244,7 +247,9 @@ class _Loop:
         return max(wish, Wish.SAVE) if by_steps or by_time else wish
 
     def _share_done(self) -> float:
-        return (self.progress.epochs_done + self.progress.steps_done / self.progress.steps_per_epoch) / self.plan.epochs
+        # A stream may give more batches than were due: it counts photographs that it cannot read as lost.
+        of_epoch = min(self.progress.steps_done / self.progress.steps_per_epoch, 1.0)
+        return (self.progress.epochs_done + of_epoch) / self.plan.epochs
 
     def _set_learning_rate(self) -> None:
         steps, plan = self.progress.steps_per_epoch, self.plan
@@ -257,9 +262,10 @@ class _Loop:
     def _take_in(self, word: Word | None) -> None:
         if word is None:
             return
-        if (rank := word.broken_rank) is not None:
+        if word.fault is not None:
+            rank, fault = word.fault
             raise FloatingPointError(
-                f"the loss is {word.losses[rank]} at epoch {self.progress.epochs_done}, step {word.step}, rank {rank}: "
+                f"the {fault} at epoch {self.progress.epochs_done}, step {word.step}, rank {rank}: "
                 f"lower optim.learning_rate or set optim.gradient_clip; of the saved states {self._saved}"
             )
         self.progress.loss_sum += word.loss

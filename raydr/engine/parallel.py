@@ -14,7 +14,8 @@ def distributed(network: nn.Module, context: Context) -> nn.Module:
     if context.world_size == 1:
         return network
     devices = [context.device] if context.device.type == "cuda" else None
-    return DistributedDataParallel(network, device_ids=devices)
+    # Buffers are shared where they are read or saved, not before every pass; gradients are averaged where they lie.
+    return DistributedDataParallel(network, device_ids=devices, broadcast_buffers=False, gradient_as_bucket_view=True)
 
 
 def no_sync(network: nn.Module) -> Scope:

@@ -7,6 +7,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from raydr.engine.collectives import differentiable_gather
+from raydr.images.transfer import sent
 
 Embed = Callable[[Tensor, torch.Generator], Tensor]
 """Views [B, 3, S, S] and a generator to their embeddings [B, D], without a gradient."""
@@ -38,7 +39,8 @@ def shuffled(network: nn.Module, *, rank: int, world_size: int) -> Embed:
     @torch.no_grad()
     def embed(view: Tensor, generator: torch.Generator) -> Tensor:
         own = slice(rank * len(view), (rank + 1) * len(view))
-        order = torch.randperm(world_size * len(view), generator=generator, device=generator.device).to(view.device)
+        order = torch.randperm(world_size * len(view), generator=generator, device=generator.device)
+        order = sent(order, view.device)
         dist.broadcast(order, src=0)
         embeddings: Tensor = network(gather(view)[order[own]])
         return gather(embeddings)[order.argsort()[own]]

@@ -17,6 +17,8 @@ class Word:
     step: int
     losses: tuple[float, ...]
     """By rank."""
+    gradient_norms: tuple[float, ...]
+    """By rank."""
     wish: Wish
 
     @property
@@ -25,9 +27,13 @@ class Word:
         return math.fsum(self.losses) / len(self.losses)
 
     @property
-    def broken_rank(self) -> int | None:
-        """The first rank whose loss is no finite number."""
-        return next((rank for rank, loss in enumerate(self.losses) if not math.isfinite(loss)), None)
+    def fault(self) -> tuple[int, str] | None:
+        """The first rank whose loss or gradient is no finite number, and what it is."""
+        for name, values in (("loss", self.losses), ("gradient's norm", self.gradient_norms)):
+            for rank, value in enumerate(values):
+                if not math.isfinite(value):
+                    return rank, f"{name} is {value}"
+        return None
 
 
 @dataclass(slots=True)
@@ -41,9 +47,9 @@ class Signals:
     context: Context
     _sent: "_Message | None" = field(default=None, init=False)
 
-    def exchange(self, step: int, loss: Tensor, wish: Wish) -> Word | None:
+    def exchange(self, step: int, loss: Tensor, gradient_norm: Tensor, wish: Wish) -> Word | None:
         """Send for ``step``; returns the word of the step before, if there was one."""
-        previous, self._sent = self._sent, _send(self.context, step, loss, wish)
+        previous, self._sent = self._sent, _send(self.context, step, loss, gradient_norm, wish)
         return None if previous is None else previous.read()
 
     def rest(self) -> Word | None:
@@ -56,7 +62,7 @@ class Signals:
 class _Message:
     step: int
     content: Tensor
-    """[workers, 2] on the CPU once it has arrived: loss and wish."""
+    """[workers, 3] on the CPU once it has arrived: loss, gradient's norm and wish."""
     arrival: "dist.Work | torch.cuda.Event | None"
 
     def read(self) -> Word:
@@ -67,13 +73,13 @@ class _Message:
                 self.arrival.synchronize()
             case work:
                 work.wait()
-        said = self.content.tolist()
-        return Word(self.step, tuple(loss for loss, _ in said), Wish(max(int(wish) for _, wish in said)))
+        losses, norms, wishes = zip(*self.content.tolist(), strict=True)
+        return Word(self.step, losses, norms, Wish(int(max(wishes))))
 
 
-def _send(context: Context, step: int, loss: Tensor, wish: Wish) -> _Message:
-    own = torch.stack([loss.detach().float(), torch.full_like(loss, float(wish), dtype=torch.float32)])
-    content = own.new_empty(context.world_size, 2)
+def _send(context: Context, step: int, loss: Tensor, gradient_norm: Tensor, wish: Wish) -> _Message:
+    own = torch.stack([loss.detach().float(), gradient_norm.float(), torch.full_like(loss, wish, dtype=torch.float32)])
+    content = own.new_empty(context.world_size, 3)
     work = None
     if context.world_size == 1:
         content = own[None]
@@ -89,6 +95,7 @@ def _send(context: Context, step: int, loss: Tensor, wish: Wish) -> _Message:
             work.wait()
         on_host = torch.empty(content.shape, pin_memory=True)
         on_host.copy_(content, non_blocking=True)
-        content.record_stream(stream)
+        for used in (own, content):  # freed by the training's stream, which does not know this one
+            used.record_stream(stream)
         arrival = stream.record_event()
     return _Message(step, on_host, arrival)

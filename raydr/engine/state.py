@@ -107,18 +107,17 @@ def load_state(
 
 def weights_copy(network: nn.Module) -> dict[str, Tensor]:
     """A copy of the network's weights on the CPU."""
-    return {name: _copied(tensor) for name, tensor in network.state_dict().items()}
-
-
-def _copied(tensor: Tensor) -> Tensor:
-    return tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+    return {
+        name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)  # all that safetensors takes
+        for name, tensor in network.state_dict().items()
+    }
 
 
 def _copy(value: Any) -> Any:
-    """A nested state with every tensor copied to the CPU."""
+    """A nested state with every tensor copied to the CPU, as it is laid out: an optimiser's must lie as the weights."""
     match value:
         case Tensor():
-            return _copied(value)
+            return value.detach().to("cpu", copy=True)
         case dict():
             return {key: _copy(part) for key, part in value.items()}
         case list() | tuple():

@@ -16,6 +16,7 @@ from raydr.images.blur import gaussian_blur
 from raydr.images.colour import Colour, ColourRanges, apply_colour, draw_colour
 from raydr.images.cutout import Cutout, apply_cutout, draw_cutout
 from raydr.images.threads import on_threads
+from raydr.images.transfer import sent
 from raydr.images.warp import Warp, WarpRanges, apply_warp, draw_warp, samples_needed
 
 Preset = Literal["none", "weak", "weak_medium", "strong", "paper"]
@@ -136,7 +137,7 @@ def _view(image: Tensor, parameters: ViewParameters, sampling: Sampling | None) 
         chosen = parameters.blur_sigma.nonzero()[:, 0]
         if len(chosen):
             sigma_px = parameters.blur_sigma[chosen] * view.shape[-1]
-            chosen = chosen.to(view.device)
+            chosen = sent(chosen, view.device)
             view[chosen] = gaussian_blur(view[chosen], sigma_px)
     if parameters.cutout is not None:
         view = apply_cutout(view, parameters.cutout)

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from raydr.images.transfer import onto
+
 
 def gaussian_blur(image: Tensor, sigma_px: Tensor) -> Tensor:
     """Images float [B, C, S, S] under Gaussians of standard deviation ``sigma_px`` [B] >= 0; 0 changes nothing.
@@ -17,7 +19,7 @@ def gaussian_blur(image: Tensor, sigma_px: Tensor) -> Tensor:
     place = torch.arange(reach + 1, device=sigma_px.device, dtype=torch.float32)
     weights = (-0.5 * (place / sigma_px.float().clamp(min=1e-3)[:, None]).square()).exp()
     weights *= place <= (3 * sigma_px.float()[:, None]).ceil()  # its own reach, whatever its neighbours'
-    weights = (weights / (2 * weights.sum(dim=1, keepdim=True) - weights[:, :1])).to(image)
+    weights = onto(weights / (2 * weights.sum(dim=1, keepdim=True) - weights[:, :1]), image)
     return _blur_along(_blur_along(image, weights, axis=-1), weights, axis=-2)
 
 

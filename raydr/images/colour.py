@@ -7,6 +7,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from raydr.images.transfer import onto
+
 _GREY: Final = (0.2989, 0.587, 0.114)  # ITU-R BT.601 luma, the weights torchvision has
 _BLACK: Final = 8 / 255  # JPEG noise around the retina stays below this
 
@@ -114,4 +116,4 @@ def _shift_hue(image: Tensor, shift: Tensor) -> Tensor:
 
 
 def _per_image(parameter: Tensor, image: Tensor) -> Tensor:
-    return parameter.to(image)[:, None, None, None]
+    return onto(parameter, image)[:, None, None, None]

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from raydr.images.transfer import onto
+
 
 @dataclass(frozen=True, slots=True)
 class Cutout:
@@ -29,7 +31,7 @@ def apply_cutout(image: Tensor, cutout: Cutout) -> Tensor:
     """Images float [B, C, S, S] with the pixels black whose middles lie in the rectangles."""
     place = (torch.arange(image.shape[-1], device=image.device) + 0.5) / image.shape[-1]
     left, top, width, height = (
-        edge.to(image)[:, None] for edge in (cutout.left, cutout.top, cutout.width, cutout.height)
+        onto(edge, image)[:, None] for edge in (cutout.left, cutout.top, cutout.width, cutout.height)
     )
     is_column = (place >= left) & (place < left + width)
     is_row = (place >= top) & (place < top + height)

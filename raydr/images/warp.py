@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from raydr.images.transfer import onto
+
 
 @dataclass(frozen=True, slots=True)
 class WarpRanges:
@@ -85,7 +87,7 @@ def apply_warp(image: Tensor, warp: Warp, *, side_px: int | None = None, samples
     # From a place in the view to its place in the picture: mirror and scale, shift to the window, turn back.
     across = torch.stack([cosine * x, -sine * y, cosine * warp.center_x - sine * warp.center_y], dim=1)
     down = torch.stack([sine * x, cosine * y, sine * warp.center_x + cosine * warp.center_y], dim=1)
-    of_x, of_y, shift = torch.stack([across, down], dim=1).to(image).unsqueeze(-1).unbind(dim=2)
+    of_x, of_y, shift = onto(torch.stack([across, down], dim=1), image).unsqueeze(-1).unbind(dim=2)
     side = (side_px or image.shape[-1]) * samples
     place = (2 * torch.arange(side, device=image.device, dtype=image.dtype) + 1) / side - 1
     # The map is affine, so a row's and a column's part add up: several times faster than affine_grid's matrix product.

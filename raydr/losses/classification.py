@@ -16,7 +16,7 @@ def label_loss(logits: Tensor, grade: Tensor, *, weights: Tensor | None) -> Tens
 
     Logits are [B, 1] (referable or not) or [B, 5] (grades); grade is int64 [B] with -1 for unlabelled. ``weights``, [2]
     or [5], weighs each row by its class; the sum is divided by the number of labelled rows, not by their weights, so
-    that the mean over workers is the whole batch's loss.
+    that the mean over workers is the whole batch's loss where each has equally many labelled ones.
     """
     if logits.ndim != 2 or logits.shape[1] not in (1, NUM_GRADES) or grade.shape != logits.shape[:1]:
         raise ValueError(f"logits {tuple(logits.shape)} must be [B, 1] or [B, 5] and grade {tuple(grade.shape)} [B]")

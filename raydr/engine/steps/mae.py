@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from raydr.engine.batch import Batch
 from raydr.engine.step import Outputs, Step, View
+from raydr.images.transfer import sent
 from raydr.losses.reconstruction import masked_error, patches, standardised
 from raydr.models.masked_autoencoder import MaskedAutoencoder
 
@@ -26,7 +27,7 @@ class MaeStep(Step):
         image = self.view(batch.image, generator)
         count = self.network.num_patches(image.shape[-1])
         num_visible = max(1, int(count * (1 - self.hidden_fraction)))
-        order = random_order(len(image), count, generator).to(image.device)
+        order = sent(random_order(len(image), count, generator), image.device)
         told = self.reconstruct(image, order, num_visible)
         there = standardised(patches(self.network.padded(image), side_px=self.network.patch_px))
         return told, there, (order.argsort(dim=1) >= num_visible).float()

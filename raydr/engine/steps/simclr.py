@@ -29,7 +29,7 @@ class SimclrStep(Step):
 
     def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
         """NT-Xent over the global batch."""
-        count, z = len(batch.row), torch.cat(outputs)
+        count, z = len(batch.row), torch.cat(outputs).float()  # bfloat16 would lose bits in sums over many workers
         own = torch.arange(2 * count, device=z.device)
         offset = self.rank * 2 * count
         return nt_xent(

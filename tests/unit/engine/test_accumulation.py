@@ -1,5 +1,6 @@
 """A batch in pieces has the gradient of the whole batch, also where the loss compares every image with every other."""
 
+import contextlib
 import copy
 from collections.abc import Iterator
 
@@ -108,7 +109,44 @@ def test_views_and_dropout_are_the_same_in_both_passes(batch):
         assert torch.equal(first, second)
 
 
-def test_batch_statistics_are_gathered_once_a_batch(batch):
+def test_afterwards_the_generators_stand_where_one_pass_leaves_them(batch):
+    """What comes after the batch must not depend on the number of passes."""
+    stands = []
+    for images_at_once in (None, 3):
+        bare, generator = network(dropout=0.5), torch.Generator().manual_seed(3)
+        torch.manual_seed(5)
+        step = SimclrStep(bare, noisy, torch.nn.Identity(), 0, temperature=0.2)
+        if images_at_once is None:
+            for piece in batch.pieces(3):
+                step.outputs(piece, generator)
+        else:
+            backward(step, batch, generator, Passes(bare, images_at_once=images_at_once))
+        stands.append((generator.get_state(), torch.get_rng_state()))
+    assert torch.equal(stands[0][0], stands[1][0])
+    assert torch.equal(stands[0][1], stands[1][1])
+
+
+def test_workers_gradients_are_averaged_with_the_last_piece_alone(batch):
+    bare, kept = network(), []
+
+    @contextlib.contextmanager
+    def no_sync():
+        kept.append("open")
+        yield
+        kept.append("closed")
+
+    class Noted(SimclrStep):
+        def outputs(self, batch, generator):
+            if torch.is_grad_enabled():
+                kept.append(len(batch.row))
+            return SimclrStep.outputs(self, batch, generator)
+
+    step = Noted(bare, still, torch.nn.Identity(), 0, temperature=0.2)
+    backward(step, batch, torch.Generator(), Passes(bare, no_sync=no_sync, images_at_once=3))
+    assert kept == ["open", 3, "closed", "open", 2, "closed", 2]
+
+
+def test_running_statistics_take_in_every_image_once(batch):
     bare = network(batch_norm=True)
     pieces = copy.deepcopy(bare)
     for piece in batch.pieces(4):

@@ -228,3 +228,95 @@ def test_onlookers_are_told_where_the_training_is(tmp_path, monkeypatch):
     assert [row["step"] for row in told if row["epoch"] == 1] == [2, 3]
     assert all(row["images_per_s"] > 0 and 0 <= row["data_wait"] <= 1 and row["eta_s"] >= 0 for row in told)
     assert {"loss", "steps_per_epoch"} <= set(told[0])
+
+
+class Spoilt(torch.nn.Module):
+    """Passes values through; from the n-th backward on their gradient is no number, though the loss is one."""
+
+    def __init__(self, backward_number):
+        super().__init__()
+        self.backward_number, self.backwards = backward_number, 0
+
+    def forward(self, values):
+        if values.requires_grad:
+            values.register_hook(self.spoil)
+        return values
+
+    def spoil(self, gradient):
+        self.backwards += 1
+        return gradient * float("nan") if self.backwards >= self.backward_number else gradient
+
+
+def test_weights_that_a_gradient_without_number_has_spoilt_are_never_saved(tmp_path):
+    """The loss of the step is sound, the weights after it are not: a state with them could not be gone on from."""
+    found = training()
+    found.network.append(Spoilt(6))
+    with pytest.raises(FloatingPointError, match="the gradient's norm is nan at epoch 1, step 2, rank 0"):
+        fit(found, replace(PLAN, save_every_steps=1), LocalContext(tmp_path), lambda _: {})
+    again = training()
+    progress = fit(again, PLAN, LocalContext(tmp_path), lambda _: {})
+    assert all(np.isfinite(row["loss"]) for row in progress.history)
+    assert weights(again).isfinite().all()
+
+
+def test_a_batch_goes_through_the_network_in_pieces_where_the_plan_says_so(tmp_path):
+    sizes = []
+
+    class Noted(Altered):
+        def outputs(self, batch, generator):
+            sizes.append(len(batch.row))
+            return super().outputs(batch, generator)
+
+    whole, pieces = training(), training()
+    whole.network[3].p = pieces.network[3].p = 0.0
+    fit(replace(whole, step=ClassifyStep(whole.network, still, None)), PLAN, LocalContext(tmp_path / "a"), lambda _: {})
+    step = Noted(ClassifyStep(pieces.network, still, None), 0)
+    fit(replace(pieces, step=step), replace(PLAN, images_at_once=3), LocalContext(tmp_path / "b"), lambda _: {})
+    assert set(sizes) == {2, 3}
+    assert len(sizes) == 4 * 3 * 2 * 3  # epochs, steps, passes, pieces
+    torch.testing.assert_close(weights(pieces), weights(whole), rtol=1e-4, atol=1e-5)
+
+
+def still(image, _generator):
+    return image.float() / 255
+
+
+def test_with_other_batches_a_resumed_epoch_is_as_far_in_images(tmp_path):
+    """As with other workers: 4 of 12 steps done are 1 of 3, with a third of the epoch's losses."""
+    found = training()
+    finer = replace(found, source=ShuffledPool(found.source.pool, 2, seed=3))
+    with pytest.raises(StoppedError, match="step 4 of epoch 0"):
+        fit(finer, PLAN, Stops(tmp_path, 3), lambda _: {})
+    seen = []
+
+    class Noted(Altered):
+        def outputs(self, batch, generator):
+            seen.append(batch.row.tolist())
+            return super().outputs(batch, generator)
+
+    again = training()
+    context = LocalContext(tmp_path)
+    fit(replace(again, step=Noted(again.step, 0)), PLAN, context, lambda _: {})
+    order = np.random.default_rng([3, 0]).permutation(24)
+    assert seen[:2] == [order[8:16].tolist(), order[16:].tolist()]
+    assert context.history[0]["loss"] == pytest.approx(context.history[1]["loss"], rel=0.5)
+
+
+def test_a_network_laid_out_channels_last_goes_on_with_moments_laid_out_alike(tmp_path):
+    """A fused optimiser refuses moments that lie otherwise than their weights, or on a CPU takes them wrongly."""
+
+    def convolutional():
+        torch.manual_seed(0)
+        found = training()
+        network = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.Flatten(), torch.nn.Linear(32, 1))
+        network.to(memory_format=torch.channels_last)
+        optimizer = torch.optim.AdamW([{"params": network.parameters(), "peak_lr": 0.05}], lr=0.05)
+        return replace(found, network=network, optimizer=optimizer, step=ClassifyStep(network, still, None))
+
+    with pytest.raises(StoppedError):
+        fit(convolutional(), PLAN, Stops(tmp_path, 4), lambda _: {})
+    again = convolutional()
+    fit(again, PLAN, LocalContext(tmp_path), lambda _: {})
+    weight = again.network[0].weight
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+    assert again.optimizer.state[weight]["exp_avg"].stride() == weight.stride()

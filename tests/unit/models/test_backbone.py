@@ -4,8 +4,6 @@ import pytest
 import timm
 import torch
 
-from raydr.build import build_backbone
-from raydr.config.learning import ModelSettings
 from raydr.errors import InputError, RunError
 from raydr.models.backbone import create_backbone
 
@@ -85,16 +83,3 @@ def test_laid_out_channels_last_it_gives_the_same_features():
         backbone.lay_channels_last()
         torch.testing.assert_close(backbone(image), before, rtol=1e-4, atol=1e-4)
     assert backbone.network.conv1[0].weight.is_contiguous(memory_format=torch.channels_last)
-
-
-def test_compiling_leaves_the_names_of_the_weights_alone(monkeypatch):
-    compiled = []
-
-    def noted(function, *_arguments, **_options):
-        compiled.append(function)
-        return function
-
-    monkeypatch.setattr(torch, "compile", noted)
-    backbone = build_backbone(ModelSettings(backbone="resnet10t", compile=True))
-    assert len(compiled) == 1
-    assert list(backbone.state_dict()) == list(create_backbone("resnet10t").state_dict())
