@@ -42,6 +42,7 @@ METHODS = {
     "mae": {"decoder_dim": 32, "decoder_depth": 1, "hidden_fraction": 0.5},
 }
 MOMENTUM_METHODS = ("byol", "moco_v3", "dino")
+SHUFFLING_METHODS = ("byol", "moco_v3")
 LEARNING_RATES = dict.fromkeys(MOMENTUM_METHODS, 0.5) | {"dino": 5.0}
 BACKBONES = dict.fromkeys(METHODS, "test_resnet") | {"mae": "test_vit"}
 WITHOUT_BATCH_NORM = ("mae",)
@@ -52,7 +53,10 @@ OF_RANK = ([0, 1, 2, 3, 8, 9, 10, 11], [4, 5, 6, 7, 12, 13, 14, 15])
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A method, whose batch statistics it takes (`fixed`: none at all), and how a batch goes through it."""
+    """A method, whose batch statistics it takes, and how a batch goes through it.
+
+    `fixed` takes none at all, and neither does `shuffled`, where only the exchange of the target's views is tried.
+    """
 
     method: str
     batch_norm: str
@@ -66,6 +70,7 @@ CASES = [
     for batch_norm in ("fixed", "synced", "local")
     for in_pieces in (False, True)
 ]
+CASES += [Case(method, "shuffled", in_pieces) for method in SHUFFLING_METHODS for in_pieces in (False, True)]
 DETACHED = Case("simclr", "synced", detached=True)
 
 
@@ -118,7 +123,7 @@ def build(case: Case, rank: int, world_size: int) -> Method:
     for layer in method.network.modules():
         if isinstance(layer, _BatchNorm) and layer.affine:
             torch.nn.init.constant_(layer.weight, 0.5)  # some start at 0, and what comes before them without gradient
-    if case.batch_norm == "fixed":
+    if case.batch_norm in ("fixed", "shuffled"):
         _fix_statistics(method.network)
     return method
 
@@ -141,8 +146,9 @@ def loss_and_gradient(case: Case, rank: int, world_size: int) -> tuple[float, np
     if case.detached:
         gather: Callable[[torch.Tensor], torch.Tensor] = step.gather  # type: ignore[attr-defined]
         step = replace(step, gather=lambda local: gather(local).detach())  # type: ignore[type-var]
+    generator = torch.Generator().manual_seed(rank)
     with mock.patch.object(mae, "random_order", one_order):
-        loss = backward(step, batch_of(rank, world_size), torch.Generator(), passes(case, method, world_size))
+        loss = backward(step, batch_of(rank, world_size), generator, passes(case, method, world_size))
     gradients = [p.grad.flatten() for p in method.network.parameters() if p.grad is not None]
     return float(loss), torch.cat(gradients).numpy()
 

@@ -42,7 +42,7 @@ BACKBONES = dict.fromkeys(METHODS, "test_resnet") | {"mae": "test_vit"}
 CURVES = Path(__file__).with_name("golden_curves.json")
 STEPS, SIDE_PX, NUM_IMAGES, BATCH_SIZE = 20, 32, 24, 8
 LEARNING_RATE = 0.002
-"""Small, since steps magnify rounding: weights that differ by 1e-6 end 1e-4 apart, and 0.1 apart at ten times the rate."""
+"""Small, since steps magnify rounding: weights 1e-6 off end in losses 1e-4 off, and 0.1 off at ten times the rate."""
 TOLERANCE = 1e-3
 """Relative: another CPU rounds otherwise."""
 
