@@ -1,29 +1,82 @@
-"""Settings into the student's step."""
+"""Settings into the student's step: the one place that knows its losses' names."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from raydr.config.learning import DistillationSettings
+from raydr.config.distillation import DistillationSettings
 from raydr.engine.step import View
-from raydr.engine.steps.distil import DistilStep
+from raydr.engine.steps.distil import Consistency, DistilStep, TargetLoss, Targets
+from raydr.errors import InputError
+from raydr.losses.decoupled import decoupled_loss
+from raydr.losses.distillation import hard_target_loss, soft_target_loss
+from raydr.losses.sharpened import sharpened_target_loss
+from raydr.losses.standardised import standardised_loss
 
 
 def build_distil_step(
     settings: DistillationSettings,
     network: nn.Module,
-    view: View,
     *,
-    teacher_logits: torch.Tensor,
+    view: View,
+    strong_view: View,
+    targets: Targets,
     class_weights: torch.Tensor | None,
 ) -> DistilStep:
-    """The student's step with the settings' temperature and weights."""
+    """The student's step with the settings' losses and weights.
+
+    Raises:
+        InputError: A loss that needs five grades, and a teacher with one logit.
+    """
+    check_losses(settings, targets.logits.shape[1])
+    consistency = None
+    if settings.consistency_weight:
+        consistency = Consistency(strong_view, settings.consistency_weight, settings.consistency_threshold)
     return DistilStep(
         network=network,
         view=view,
-        teacher_logits=teacher_logits,
-        temperature=settings.temperature,
-        soft_weight=settings.soft_weight,
-        hard_weight=settings.hard_weight,
+        targets=targets,
+        terms=_terms(settings),
         label_weight=settings.label_weight,
         class_weights=class_weights,
+        consistency=consistency,
     )
+
+
+def check_losses(settings: DistillationSettings, num_outputs: int) -> None:
+    """Raise InputError, naming the key, for a loss that needs five grades under a teacher with fewer outputs."""
+    for name in ("decoupled_weight", "standardised_weight"):
+        if getattr(settings, name) and num_outputs < 3:
+            raise InputError(
+                f"distillation.{name}: needs a teacher of five grades (finetune.head.kind = 'grades'); with one logit "
+                "the loss says nothing"
+            )
+
+
+def _terms(settings: DistillationSettings) -> tuple[tuple[float, TargetLoss], ...]:
+    temperature = settings.temperature
+
+    def soft(student: Tensor, teacher: Tensor, _grade: Tensor) -> Tensor:
+        return soft_target_loss(student, teacher, temperature=temperature)
+
+    def hard(student: Tensor, teacher: Tensor, _grade: Tensor) -> Tensor:
+        return hard_target_loss(student, teacher)
+
+    def sharpened(student: Tensor, teacher: Tensor, _grade: Tensor) -> Tensor:
+        return sharpened_target_loss(student, teacher, temperature=settings.sharpening)
+
+    def standardised(student: Tensor, teacher: Tensor, _grade: Tensor) -> Tensor:
+        return standardised_loss(student, teacher, temperature=temperature)
+
+    def decoupled(student: Tensor, teacher: Tensor, grade: Tensor) -> Tensor:
+        # Where the true grade is not known, what the teacher holds for right is.
+        target = torch.where(grade >= 0, grade, teacher.argmax(dim=1))
+        return decoupled_loss(student, teacher, target, temperature=temperature, other_weight=settings.other_grades)
+
+    losses: list[tuple[float, TargetLoss]] = [
+        (settings.soft_weight, soft),
+        (settings.hard_weight, hard),
+        (settings.sharpened_weight, sharpened),
+        (settings.standardised_weight, standardised),
+        (settings.decoupled_weight, decoupled),
+    ]
+    return tuple((weight, loss) for weight, loss in losses if weight)

@@ -71,17 +71,3 @@ class ProbeSettings(Section):
 
     every_epochs: PositiveInt = 1
     num_neighbours: PositiveInt = 20
-
-
-class DistillationSettings(Section):
-    """What the student learns from: teacher targets on all images, labels on the few."""
-
-    temperature: PositiveFloat = 2.0
-    soft_weight: NonNegativeFloat = 1.0
-    """Weight of the teacher's softened probabilities (arXiv:1503.02531)."""
-    hard_weight: NonNegativeFloat = 0.0
-    """Weight of the teacher's thresholded calls, as in arXiv:2208.02408."""
-    label_weight: NonNegativeFloat = 0.5
-    """Weight of the true labels on the labelled images."""
-    teacher_views: Literal[1, 2, 4, 8] = 4
-    """Flips and quarter turns over which the teacher's logits are averaged."""

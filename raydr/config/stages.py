@@ -4,11 +4,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from raydr.config.distillation import DistillationSettings
 from raydr.config.explain import wrong_keys
 from raydr.config.images import Side
 from raydr.config.learning import (
     BatchSize,
-    DistillationSettings,
     DownstreamModelSettings,
     HeadSettings,
     ModelSettings,
@@ -124,17 +124,11 @@ class DistillStage(Section):
     """Labelled images that join every batch, as a share of the batch size: few of the pool's own images have labels."""
     optim: DistillOptim = DistillOptim()
     augment: Preset = "weak"
+    strong_augment: Preset = "strong"
+    """The view on which `distillation.consistency_weight` asks for the calls made on the other."""
     class_balance: bool = True
     keep: Literal["best", "last"] = "best"
     """The epoch whose weights are kept: the best on the validation patients, or the last."""
-
-    @model_validator(mode="after")
-    def _learns_from_something(self) -> Self:
-        weights = self.distillation
-        if not (weights.soft_weight or weights.hard_weight or weights.label_weight):
-            text = "soft_weight, hard_weight and label_weight are all 0; one must be above 0"
-            raise wrong_keys([(("distillation",), text)])
-        return self
 
 
 class SearchStage(Section):

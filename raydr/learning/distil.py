@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from raydr.build import build_classifier, build_distil_step, build_optimizer
+from raydr.config.distillation import DistillationSettings
 from raydr.config.stages import DistillStage
 from raydr.engine.batch import Pool
 from raydr.engine.context import Context
@@ -15,10 +16,13 @@ from raydr.engine.package import NUM_OUTPUTS, Head
 from raydr.engine.parallel import distributed, no_sync
 from raydr.engine.sources import BatchSource, WithLabelled
 from raydr.engine.state import Progress
+from raydr.engine.steps.distil import Targets
+from raydr.grades import REFERABLE_GRADE
 from raydr.images.augment import augmentation
 from raydr.learning.assignment import Assignment, seed_weights
 from raydr.learning.validation import VALIDATION_AUC, finish_classifier, validation_auc
 from raydr.losses.classification import balanced_weights
+from raydr.pseudolabels import correct_prior, estimate_prior, probabilities, sure_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +57,9 @@ def distil(
     step = build_distil_step(
         settings.distillation,
         replica,
-        augmentation(settings.augment),
-        teacher_logits=torch.from_numpy(np.array(teaching.logits)).to(context.device),
+        view=augmentation(settings.augment),
+        strong_view=augmentation(settings.strong_augment),
+        targets=targets_of(settings.distillation, teaching, images.labelled.grade, context),
         class_weights=weights,
     )
     source: BatchSource = images.train
@@ -67,3 +72,33 @@ def distil(
     progress = fit(training, plan, context, validation_auc(network, images.validation, context))
     finish_classifier(network, settings.model, teaching.head, images.validation, assignment, context)
     return progress
+
+
+def targets_of(
+    settings: DistillationSettings, teaching: Teaching, labelled: NDArray[np.int64], context: Context
+) -> Targets:
+    """The teacher's outputs as the student is to believe them."""
+    logits = np.array(teaching.logits, dtype=np.float32)
+    known = np.flatnonzero(~np.isnan(logits).any(axis=1))
+    if settings.correct_prior != "none" and len(known):
+        trained = _trained_prior(settings, labelled, teaching.head)
+        found = estimate_prior(probabilities(logits[known]), trained)
+        logits[known] = correct_prior(logits[known], trained_prior=trained, prior=found)
+    kept = sure_rows(
+        probabilities(logits[known]),
+        least_confidence=settings.least_confidence,
+        kept_share=settings.kept_share,
+    )
+    logits[known[~kept]] = np.nan
+    return Targets(torch.from_numpy(logits).to(context.device), max(kept.mean(), 1e-6) if len(kept) else 1.0)
+
+
+def _trained_prior(settings: DistillationSettings, labelled: NDArray[np.int64], head: Head) -> NDArray[np.float64]:
+    """The frequencies of classes that the teacher was trained at; half an image more of each, so that none is 0."""
+    num_classes = max(2, NUM_OUTPUTS[head])
+    if settings.correct_prior == "balanced":
+        return np.full(num_classes, 1 / num_classes)
+    classes = labelled if head == "grades" else (labelled >= REFERABLE_GRADE).astype(np.int64)
+    counts = np.bincount(classes, minlength=num_classes) + 0.5
+    frequencies: NDArray[np.float64] = counts / counts.sum()
+    return frequencies

@@ -3,6 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor
 
+from raydr.losses.shapes import check_pair, check_temperature
+
 
 def soft_target_loss(student_logits: Tensor, teacher_logits: Tensor, *, temperature: float) -> Tensor:
     """T^2 times the mean cross-entropy with the teacher's probabilities, both softened by T (arXiv:1503.02531, sec. 2).
@@ -10,9 +12,8 @@ def soft_target_loss(student_logits: Tensor, teacher_logits: Tensor, *, temperat
     Logits are [B, 1] (sigmoid) or [B, K] (softmax); the teacher's are detached. The factor T^2 keeps the gradient's
     scale as T grows. The teacher's entropy is in it: the loss of a perfect student is T^2 times that entropy, not 0.
     """
-    _check(student_logits, teacher_logits)
-    if not temperature > 0:
-        raise ValueError(f"temperature {temperature} must be positive")
+    check_pair(student_logits, teacher_logits)
+    check_temperature(temperature)
     student, teacher = student_logits.float() / temperature, teacher_logits.detach().float() / temperature
     if student.shape[1] == 1:
         return temperature**2 * F.binary_cross_entropy_with_logits(student, teacher.sigmoid())
@@ -24,15 +25,8 @@ def hard_target_loss(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
 
     Logits are [B, 1] or [B, K]; the teacher's are detached.
     """
-    _check(student_logits, teacher_logits)
+    check_pair(student_logits, teacher_logits)
     student, teacher = student_logits.float(), teacher_logits.detach()
     if student.shape[1] == 1:
         return F.binary_cross_entropy_with_logits(student, (teacher > 0).float())  # logit 0 is probability 0.5
     return F.cross_entropy(student, teacher.argmax(dim=1))
-
-
-def _check(student_logits: Tensor, teacher_logits: Tensor) -> None:
-    # Logits [B] against [B, 1] would broadcast to [B, B] and train on nonsense in silence.
-    if student_logits.ndim != 2 or student_logits.shape != teacher_logits.shape:
-        shapes = f"{tuple(student_logits.shape)} and {tuple(teacher_logits.shape)}"
-        raise ValueError(f"student and teacher logits {shapes} must have one shape [B, K]")

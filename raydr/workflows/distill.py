@@ -1,7 +1,9 @@
 """`raydr distill`: one student with fixed settings."""
 
+from raydr.build import check_losses
 from raydr.config.jobs import DistillSettings
 from raydr.config.stages import DistillStage
+from raydr.engine.package import NUM_OUTPUTS
 from raydr.workflows.cluster import connected
 from raydr.workflows.images import rows_of
 from raydr.workflows.job import Outcome, Pipeline, Stage, perform
@@ -16,6 +18,7 @@ def distill(settings: DistillSettings, *, pipeline: Pipeline | None = None) -> S
 
     def body(stage: Stage) -> Outcome:
         teacher, head = read_teacher(settings.teacher)
+        check_losses(settings.distillation, NUM_OUTPUTS[head])
         with connected(settings.cluster):
             logits = teach(
                 stage.path(f"teacher-{stage.name}.parquet"),

@@ -9,10 +9,11 @@ from typing import Any
 import ray
 
 from raydr import storage
+from raydr.build import check_losses
 from raydr.config.jobs import SearchSettings
 from raydr.config.override import with_overrides
 from raydr.config.stages import SearchStage
-from raydr.engine.package import Head, ModelDescription
+from raydr.engine.package import NUM_OUTPUTS, Head, ModelDescription
 from raydr.errors import InputError
 from raydr.learning.assignment import Assignment
 from raydr.learning.distil import Teaching
@@ -36,6 +37,9 @@ def search(settings: SearchSettings, *, pipeline: Pipeline | None = None) -> Sta
 
     def body(stage: Stage) -> Outcome:
         teacher, head = read_teacher(settings.teacher)
+        for key, domain in settings.space.items():
+            for value in domain.samples():  # before anything starts, not in the first trial that draws such a value
+                check_losses(with_overrides(settings.distill, {key: value}).distillation, NUM_OUTPUTS[head])
         rows = rows_of(settings.data)
         if not len(rows.validation):
             raise InputError(f"{settings.data.manifest}: split: no graded validation image to search by")

@@ -24,6 +24,11 @@ labels = "labels.csv"
 
 Errors = Callable[..., list[str]]
 
+NOTHING_LEARNED = (
+    "soft_weight, hard_weight, sharpened_weight, decoupled_weight, standardised_weight, consistency_weight and "
+    "label_weight are all 0; one must be above 0"
+)
+
 
 @pytest.fixture
 def errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Errors:
@@ -189,7 +194,9 @@ def test_a_file_that_is_missing_or_no_toml_is_named(tmp_path: Path) -> None:
         (
             '"distillation.temprature" = { kind = "uniform", low = 1.0, high = 2.0 }',
             '"distillation.temprature": no such key; did you mean temperature?; allowed: temperature, soft_weight, '
-            "hard_weight, label_weight, teacher_views",
+            "hard_weight, sharpened_weight, sharpening, decoupled_weight, other_grades, standardised_weight, "
+            "consistency_weight, consistency_threshold, label_weight, teacher_views, correct_prior, least_confidence, "
+            "kept_share",
         ),
         (
             '"distillation.soft_weight" = { kind = "choice", values = [1, -1] }',
@@ -219,7 +226,7 @@ def test_a_file_that_is_missing_or_no_toml_is_named(tmp_path: Path) -> None:
         ),
         (
             '"distillation" = { kind = "choice", values = [{soft_weight = 0.0, label_weight = 0.0}] }',
-            "distillation: soft_weight, hard_weight and label_weight are all 0; one must be above 0",
+            f"distillation: {NOTHING_LEARNED}",
         ),
         (
             '"distillation" = { kind = "choice", values = [{soft_weight = 0.5}] }',
@@ -253,7 +260,7 @@ def test_settings_that_contradict_each_other_are_refused(errors: Errors) -> None
         "job.toml: index.budget: exactly one of fraction and count must be set"
     ]
     assert errors("[distill.distillation]\nsoft_weight = 0\nlabel_weight = 0") == [
-        "job.toml: distill.distillation: soft_weight, hard_weight and label_weight are all 0; one must be above 0"
+        f"job.toml: distill.distillation: {NOTHING_LEARNED}"
     ]
     assert errors(without="layout =", by='role = "external"\nlayout =') == [
         'job.toml: index.sources: at least one source must have role = "internal" to train on'

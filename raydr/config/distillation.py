@@ -1,0 +1,60 @@
+"""What a student learns from."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from raydr.config.explain import wrong_keys
+from raydr.config.section import Fraction, NonNegativeFloat, PositiveFloat, Section
+
+_WEIGHTS = (
+    "soft_weight",
+    "hard_weight",
+    "sharpened_weight",
+    "decoupled_weight",
+    "standardised_weight",
+    "consistency_weight",
+    "label_weight",
+)
+
+
+class DistillationSettings(Section):
+    """What the student learns from: the teacher's targets on all images, labels on the few; a weight for each loss."""
+
+    temperature: PositiveFloat = 2.0
+    """Softens teacher and student in `soft`, `decoupled` and `standardised`."""
+    soft_weight: NonNegativeFloat = 1.0
+    """The teacher's softened probabilities (arXiv:1503.02531)."""
+    hard_weight: NonNegativeFloat = 0.0
+    """The teacher's calls (pseudo-labels), as in arXiv:2208.02408."""
+    sharpened_weight: NonNegativeFloat = 0.0
+    """The teacher's probabilities, sharpened by `sharpening` (arXiv:1905.02249)."""
+    sharpening: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """1 leaves the probabilities as they are, towards 0 they become calls."""
+    decoupled_weight: NonNegativeFloat = 0.0
+    """The right grade and the others weighed apart (arXiv:2203.08679); five grades only."""
+    other_grades: NonNegativeFloat = 8.0
+    """Weight of the other grades against the right one in `decoupled`."""
+    standardised_weight: NonNegativeFloat = 0.0
+    """The shape of the teacher's logits, not their scale (arXiv:2403.01427); five grades only."""
+    consistency_weight: NonNegativeFloat = 0.0
+    """The student's own sure calls on one view, asked for on a strong one (FixMatch, arXiv:2001.07685)."""
+    consistency_threshold: Annotated[float, Field(gt=0, le=1)] = 0.95
+    """Probability from which on a call is sure."""
+    label_weight: NonNegativeFloat = 0.5
+    """The true labels on the labelled images."""
+    teacher_views: Literal[1, 2, 4, 8] = 4
+    """Flips and quarter turns over which the teacher's logits are averaged."""
+    correct_prior: Literal["none", "balanced", "labelled"] = "none"
+    """Put the teacher's outputs right for the training images' own prevalence, which is estimated: a teacher that was
+    trained with its classes weighed alike (`balanced`), or at the frequencies of its labels (`labelled`)."""
+    least_confidence: Fraction = 0.0
+    """Only images on whose class the teacher is so sure have targets."""
+    kept_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Only this share of the images of each class that the teacher calls has targets, the surest first."""
+
+    @model_validator(mode="after")
+    def _learns_from_something(self) -> Self:
+        if not any(getattr(self, name) for name in _WEIGHTS):
+            raise wrong_keys([((), f"{', '.join(_WEIGHTS[:-1])} and {_WEIGHTS[-1]} are all 0; one must be above 0")])
+        return self
