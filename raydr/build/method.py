@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from raydr.build.network import build_backbone, compile_backbones
+from raydr.build.network import build_backbone, compile_backbones, place
 from raydr.config.learning import ModelSettings
 from raydr.config.methods import (
     ByolSettings,
@@ -28,7 +28,6 @@ from raydr.engine.steps.simclr import SimclrStep
 from raydr.engine.steps.vicreg import VicregStep
 from raydr.errors import InputError
 from raydr.models.backbone import Backbone, check_backbone
-from raydr.models.batch_norm import synced
 from raydr.models.dino_head import DinoHead
 from raydr.models.dino_network import DinoNetwork
 from raydr.models.embedding import EmbeddingNetwork
@@ -75,7 +74,7 @@ def _simclr(backbone: Backbone, settings: SimclrSettings, view: View, context: C
         backbone.num_features, settings.hidden_dim, settings.projection_dim, num_layers=settings.projection_layers
     )
     network = EmbeddingNetwork(backbone, projector)
-    _place(network, settings, context)
+    place(network, settings.batch_norm, context)
     project = distributed(network, context)
     step = SimclrStep(
         project=project,
@@ -92,7 +91,7 @@ def _byol(backbone: Backbone, settings: ByolSettings, view: View, context: Conte
     hidden, width = settings.hidden_dim, settings.projection_dim
     embedding = EmbeddingNetwork(backbone, PerceptronHead(backbone.num_features, hidden, width))
     network = MomentumNetwork(embedding, PerceptronHead(width, hidden, width))
-    _place(network, settings, context)
+    place(network, settings.batch_norm, context)
     predict = distributed(network.online, context)
     step = ByolStep(
         network=network,
@@ -114,7 +113,7 @@ def _moco_v3(backbone: Backbone, settings: MocoV3Settings, view: View, context: 
     if settings.freeze_patches:
         _freeze_patches(backbone)
     network = MomentumNetwork(embedding, PerceptronHead(width, hidden, width, last_norm=last_norm))
-    _place(network, settings, context)
+    place(network, settings.batch_norm, context)
     predict = distributed(network.online, context)
     step = MocoV3Step(
         network=network,
@@ -132,7 +131,7 @@ def _moco_v3(backbone: Backbone, settings: MocoV3Settings, view: View, context: 
 def _vicreg(backbone: Backbone, settings: VicregSettings, view: View, context: Context) -> Method:
     expander = PerceptronHead(backbone.num_features, settings.hidden_dim, settings.projection_dim, num_layers=3)
     network = EmbeddingNetwork(backbone, expander)
-    _place(network, settings, context)
+    place(network, settings.batch_norm, context)
     embed = distributed(network, context)
     step = VicregStep(
         embed=embed,
@@ -154,7 +153,7 @@ def _dino(backbone: Backbone, settings: DinoSettings, view: CroppingView, contex
         prototype_rate=0.0 if settings.frozen_fraction else 1.0,
     )
     network = DinoNetwork(backbone, head, teacher_temperature=settings.first_teacher_temperature)
-    _place(network, settings, context)
+    place(network, settings.batch_norm, context)
     project = distributed(MultiCrop(network.online.embedding), context)
     step = DinoStep(
         network=network,
@@ -178,17 +177,10 @@ def _dino(backbone: Backbone, settings: DinoSettings, view: CroppingView, contex
 
 def _mae(backbone: Backbone, settings: MaeSettings, view: View, context: Context) -> Method:
     network = MaskedAutoencoder(backbone, decoder_dim=settings.decoder_dim, decoder_depth=settings.decoder_depth)
-    _place(network, settings, context)
+    place(network, settings.batch_norm, context)
     reconstruct = distributed(network, context)
     step = MaeStep(network=network, reconstruct=reconstruct, view=view, hidden_fraction=settings.hidden_fraction)
     return Method(network, EmbeddingNetwork(backbone, nn.Identity()), step, no_sync(reconstruct))
-
-
-def _place(network: nn.Module, settings: MethodSection, context: Context) -> None:
-    """Put the network on the device, batch statistics over all workers where the settings say so."""
-    if settings.batch_norm == "synced" and context.world_size > 1:
-        synced(network, differentiable_gather(context.world_size), context.device)
-    network.to(context.device)
 
 
 def _target(network: MomentumNetwork, settings: MethodSection, context: Context) -> Embed:

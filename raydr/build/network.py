@@ -1,13 +1,18 @@
 """Settings into preprocessing and networks: the one place that knows where a backbone may start."""
 
+from typing import Literal
+
 from torch import nn
 
 from raydr.config.images import PreprocessSettings, RetinaSettings
 from raydr.config.learning import DownstreamModelSettings, ModelSettings
+from raydr.engine.collectives import differentiable_gather
+from raydr.engine.context import Context
 from raydr.engine.package import NUM_OUTPUTS, Head, load_backbone_weights
 from raydr.engine.weights_file import is_weights_file, load_weights_file
 from raydr.images.preprocess import Preprocess
 from raydr.models.backbone import Backbone, create_backbone
+from raydr.models.batch_norm import synced
 from raydr.models.classifier import Classifier
 
 
@@ -45,12 +50,20 @@ def build_backbone(settings: ModelSettings) -> Backbone:
     return backbone
 
 
-def build_classifier(settings: DownstreamModelSettings, head: Head) -> Classifier:
-    """The backbone with a fresh head."""
+def build_classifier(settings: DownstreamModelSettings, head: Head, context: Context) -> Classifier:
+    """The backbone with a fresh head, on the context's device."""
     network = Classifier(build_backbone(settings), NUM_OUTPUTS[head], drop_rate=settings.drop_rate)
+    place(network, settings.batch_norm, context)
     if settings.compile:
         compile_backbones(network)
     return network
+
+
+def place(network: nn.Module, batch_norm: Literal["local", "synced", "shuffled"], context: Context) -> None:
+    """Put the network on the device, with batch statistics over all workers where they are ``synced``."""
+    if batch_norm == "synced" and context.world_size > 1:
+        synced(network, differentiable_gather(context.world_size), context.device)
+    network.to(context.device)
 
 
 def compile_backbones(network: nn.Module) -> None:

@@ -33,6 +33,9 @@ class DownstreamModelSettings(ModelSettings):
     checkpoint folder of raydr or a file of weights."""
     drop_rate: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Dropout before the head."""
+    batch_norm: Literal["local", "synced"] = "synced"
+    """Whose images batch normalisation takes its statistics from where there are several workers: each worker's own, or
+    all workers'."""
 
 
 class OptimSettings(Section):

@@ -4,13 +4,16 @@ import contextlib
 import enum
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Protocol
 
 import torch
+import torch.distributed as dist
 
 SaveState = Callable[[Path], None]
 """Writes the training's state, as it was when this was made, into a folder; may be called while training goes on."""
@@ -68,6 +71,25 @@ class LocalContext:
     history: list[dict[str, float]] = field(default_factory=list)
     is_told_to_stop: bool = False
     """For a signal handler to set."""
+
+    @classmethod
+    def of_torchrun(cls, folder: Path) -> "LocalContext":
+        """A worker of ``torchrun``, in its process group and on its own GPU where there is one; SIGTERM lets it save.
+
+        ``folder`` must be one that every worker reaches: all of them go on from what rank 0 saves there.
+        """
+        device = torch.device("cpu")
+        if torch.cuda.is_available():
+            device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+            torch.cuda.set_device(device)
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        context = cls(folder, dist.get_rank(), dist.get_world_size(), device)
+
+        def stop(_number: int, _frame: FrameType | None) -> None:
+            context.is_told_to_stop = True
+
+        signal.signal(signal.SIGTERM, stop)
+        return context
 
     def wish(self) -> Wish:
         """Stop when told so."""

@@ -47,7 +47,7 @@ def distil(
 ) -> Progress:
     """Train the student; rank 0 writes the epoch that the settings keep."""
     seed_weights(assignment.seed)
-    network = build_classifier(settings.model, teaching.head).to(context.device)
+    network = build_classifier(settings.model, teaching.head, context)
     weights = (
         balanced_weights(images.labelled.grade, NUM_OUTPUTS[teaching.head]).to(context.device)
         if settings.class_balance

@@ -30,7 +30,7 @@ class FinetuneImages:
 def finetune(settings: FinetuneStage, images: FinetuneImages, assignment: Assignment, context: Context) -> Progress:
     """Train the teacher; rank 0 writes the epoch that the settings keep."""
     seed_weights(assignment.seed)
-    network = build_classifier(settings.model, settings.head.kind).to(context.device)
+    network = build_classifier(settings.model, settings.head.kind, context)
     weights = (
         balanced_weights(images.labelled.grade, NUM_OUTPUTS[settings.head.kind]).to(context.device)
         if settings.class_balance

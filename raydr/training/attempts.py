@@ -6,9 +6,11 @@ from collections.abc import Callable
 from typing import Final
 
 from ray.train import ControllerError
+from ray.train.v2.api.exceptions import TrainingFailedError
 
 from raydr.engine.context import Wish
 from raydr.training.board import Board, OnLine
+from raydr.training.failures import told
 from raydr.training.states import SavedStates
 from raydr.training.stopping import StopSignals
 
@@ -43,6 +45,15 @@ class Fit:
         on_line(f"{signals.received.name}: saving, for up to {grace_s:g} s; once more ends at once")
         board.ask_for(Wish.STOP)
         self._thread.join(grace_s)
+
+    def shortfall(self, grace_s: float) -> str:
+        """What went wrong after a signal, to be read before what is saved; empty where nothing did."""
+        if self._thread.is_alive():
+            return f"it did not end within {grace_s:g} s; "
+        if self.error is None:
+            return ""
+        error = told(self.error) if isinstance(self.error, TrainingFailedError) else self.error
+        return f"it failed meanwhile ({str(error).splitlines()[0] if str(error) else type(error).__name__}); "
 
     def _run(self) -> None:
         while True:

@@ -4,7 +4,7 @@ import contextlib
 import logging
 import threading
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,11 +17,23 @@ from raydr.engine.context import SaveState, Wish
 from raydr.engine.machine import machine_figures
 from raydr.training.board import Board, Listener
 from raydr.training.drain import DrainWatch
-from raydr.training.states import SavedStates
+from raydr.training.states import NUM_RESUMABLE, SavedStates
 
 _LOG: Final = logging.getLogger(__name__)
-_NEWEST: Final = 4
-"""States that a resumption tries at most; as many as are kept and two that were saved in a driver's last moments."""
+_SLOT_PATIENCE_S: Final = 600.0
+"""For the state before to be written; longer than writing is tried."""
+
+
+class Once:
+    """Calls a function at its first call only."""
+
+    def __init__(self, function: Callable[[], None]) -> None:
+        self._left = [function]
+
+    def __call__(self) -> None:
+        """Call it if it has not been."""
+        if self._left:
+            self._left.pop()()
 
 
 class RayContext:
@@ -76,7 +88,7 @@ class RayContext:
 
     def states(self) -> Iterator[contextlib.AbstractContextManager[Path]]:
         """The run's newest states; all workers get the same ones."""
-        own = self._states.names()[:_NEWEST] if self.rank == 0 else []
+        own = self._states.names()[:NUM_RESUMABLE] if self.rank == 0 else []
         names: list[str] = ray.train.collective.broadcast_from_rank_zero(own)
         for number, name in enumerate(names):
             if number and self.rank == 0:
@@ -92,13 +104,15 @@ class RayContext:
                 checkpoint_upload_mode=ray.train.CheckpointUploadMode.ASYNC,
             )
             return
-        self._slot.acquire()
+        if not self._slot.acquire(timeout=_SLOT_PATIENCE_S):
+            self._say(f"{name}: the state before it is still being written after {_SLOT_PATIENCE_S:g} s")
+        release = Once(self._slot.release)  # Ray calls again what a store has refused
 
         def write(checkpoint: ray.train.Checkpoint, _name: str) -> ray.train.Checkpoint:
             try:
                 self._states.write(unique, save_state)
             finally:
-                self._slot.release()
+                release()
             return checkpoint
 
         ray.train.report(

@@ -23,6 +23,10 @@ _WITHOUT_FOLDERS: Final = ("s3", "gcs")
 _PATIENCE_S: Final = 120.0
 """How long writing a state is tried again; the training goes on meanwhile."""
 _FIRST_PAUSE_S: Final = 1.0
+NUM_RESUMABLE: Final = 4
+"""States that a resumption tries at most; as many as are kept and two that were saved in a driver's last moments."""
+STATE_PREFIXES: Final = ("epoch_", "step_")
+"""How the names of states begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,18 @@ class SavedStates:
         with tempfile.TemporaryDirectory(prefix="raydr-state-") as scratch:
             pafs.copy_files(self.path(name), scratch, source_filesystem=self.system)
             yield Path(scratch)
+
+    def drop_leftovers(self) -> None:
+        """Delete all but the newest states and what never became one; for when no training is under way.
+
+        Ray Train deletes what it has listed; an attempt that is killed leaves more, gigabytes where nodes come and go.
+        """
+        kept = self.names()[:NUM_RESUMABLE]
+        selector = pafs.FileSelector(self.folder, allow_not_found=True)
+        for info in self.system.get_file_info(selector):
+            is_ours = info.type == pafs.FileType.Directory and info.base_name.startswith(STATE_PREFIXES)
+            if is_ours and info.base_name not in kept:
+                self.system.delete_dir(info.path)
 
     def drop_torn_list(self) -> bool:
         """Delete Ray Train's own list where it is torn or names a state that is gone; returns whether it did.

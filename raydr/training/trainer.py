@@ -28,7 +28,7 @@ from raydr.training.stopping import StopSignals
 from raydr.training.worker import STREAM, Work, work
 
 _RESIZE_EVERY_S: Final = 60.0
-"""How often a training with max_workers looks whether there is room for more workers."""
+"""How often, at most, a training with max_workers looks whether there is room for more workers."""
 _START_TIMEOUT: Final = "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"
 _START_S, _START_GROWING_S, _START_SHRUNK_S = 120.0, 600.0, 30.0
 
@@ -79,6 +79,7 @@ def train(
         path = Path(scratch) / "epochs.jsonl"
 
         def attempt() -> None:
+            states.drop_leftovers()
             if states.drop_torn_list():
                 on_line("Ray Train's list of saved states was torn; they are found by looking")
             TorchTrainer(
@@ -105,7 +106,7 @@ def train(
             fit = Fit(attempt, again=StorePatience(states, cluster.max_failures, on_line).waits_for)
             fit.wait(signals, board, grace_s=cluster.stop_grace_s, on_line=on_line)
     if signals.received is not None:
-        raise StoppedRun(_saved(states), signals.received)
+        raise StoppedRun(f"{fit.shortfall(cluster.stop_grace_s)}{_saved(states)}", signals.received)
     if fit.error is not None:
         raise told(fit.error) if isinstance(fit.error, TrainingFailedError) else fit.error
     state = states.describe_newest()
@@ -131,7 +132,8 @@ def _scaling(cluster: ClusterSettings) -> ray.train.ScalingConfig:
         use_gpu=cluster.gpus_per_worker > 0,
         resources_per_worker=_resources(cluster),
         label_selector=trainer_label(cluster),
-        elastic_resize_monitor_interval_s=_RESIZE_EVERY_S,
+        # Growing ends the workers without notice: more often than states are saved, nothing would ever get done.
+        elastic_resize_monitor_interval_s=max(_RESIZE_EVERY_S, 60 * (cluster.save_every_minutes or 0.0)),
     )
 
 

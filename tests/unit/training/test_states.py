@@ -50,6 +50,18 @@ def test_a_state_that_was_cut_off_in_writing_is_none(states, tmp_path):
     assert states.names() == ["step_1"]
 
 
+def test_what_killed_attempts_leave_is_deleted_and_nothing_else(states, tmp_path):
+    for number in range(6):
+        write(states, f"step_{number}", number, mtime=1000 + number)
+    for name in ("epoch_00009_cut", "artifacts"):
+        (tmp_path / "training" / name).mkdir()
+        (tmp_path / "training" / name / "model.safetensors").write_bytes(b"weigh")
+    (tmp_path / "training" / "checkpoint_manager_snapshot.json").write_text("{}")
+    states.drop_leftovers()
+    left = sorted(path.name for path in (tmp_path / "training").iterdir())
+    assert left == ["artifacts", "checkpoint_manager_snapshot.json", "step_2", "step_3", "step_4", "step_5"]
+
+
 def test_an_unreadable_description_is_passed_over_for_an_older_one(states, tmp_path):
     write(states, "step_1", 1, mtime=1000)
     write(states, "step_2", 2, mtime=2000)

@@ -58,6 +58,7 @@ def test_a_training_that_saves_in_time_is_waited_for():
         fit.wait(signals, board, grace_s=30.0, on_line=lines.append)
     assert board.wish == Wish.STOP
     assert fit.error is None
+    assert fit.shortfall(30.0) == ""
     assert lines == ["SIGTERM: saving, for up to 30 s; once more ends at once"]
 
 
@@ -68,8 +69,23 @@ def test_a_training_that_does_not_end_is_left_after_the_grace():
         fit = Fit(for_ever.wait, again=lambda _: False)
         os.kill(os.getpid(), signal.SIGTERM)
         fit.wait(signals, Asked(), grace_s=0.5, on_line=lambda _: None)
+    assert fit.shortfall(0.5) == "it did not end within 0.5 s; "
     for_ever.set()
     assert 0.5 <= time.monotonic() - started < 5
+
+
+def test_a_training_that_fails_while_it_saves_is_said_to_have_failed():
+    board = Asked()
+
+    def attempt():
+        board.stop.wait()
+        raise OSError("no space left on device")
+
+    with StopSignals() as signals:
+        fit = Fit(attempt, again=lambda _: True)
+        os.kill(os.getpid(), signal.SIGTERM)
+        fit.wait(signals, board, grace_s=30.0, on_line=lambda _: None)
+    assert fit.shortfall(30.0) == "it failed meanwhile (no space left on device); "
 
 
 class Store:
