@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTHON ?= python3
 
-.PHONY: install lint test unit distributed ray pipeline real demo clean
+.PHONY: install lint test unit distributed ray survival pipeline real demo clean
 
 install: $(STAMP)
 
@@ -29,7 +29,10 @@ distributed: $(STAMP)
 	$(BIN)/pytest -q tests/distributed
 
 ray: $(STAMP)
-	$(BIN)/pytest -q tests/ray
+	$(BIN)/pytest -q -m 'not survival' tests/ray
+
+survival: $(STAMP)
+	$(BIN)/pytest -q -m survival tests/ray
 
 pipeline: $(STAMP)
 	$(BIN)/pytest -q tests/pipeline
@@ -38,7 +41,7 @@ real: $(STAMP)
 	$(BIN)/pytest -q -rs tests/real
 
 test: lint
-	$(BIN)/pytest -q -rs --durations=10 tests/unit tests/test_architecture.py tests/distributed tests/ray tests/pipeline tests/real
+	$(BIN)/pytest -q -rs -m 'not survival' --durations=10 tests/unit tests/test_architecture.py tests/distributed tests/ray tests/pipeline tests/real
 
 demo: $(STAMP)
 	@$(BIN)/python -m raydr.images.phantom runs/phantoms --patients 300 --seed 0

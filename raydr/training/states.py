@@ -41,14 +41,14 @@ class SavedStates:
     folder: str
 
     def names(self) -> list[str]:
-        """Newest first, by when each was finished."""
+        """Newest first: by when each was finished and, as stores may know that to a second only, by how far it is."""
         selector = pafs.FileSelector(self.folder, recursive=True, allow_not_found=True)
         found = [
             (info.mtime_ns or 0, posixpath.basename(posixpath.dirname(info.path)))
             for info in self.system.get_file_info(selector)
             if info.base_name == _DESCRIPTION
         ]
-        return [name for _, name in sorted(found, reverse=True)]
+        return [name for _, _, name in sorted(((at, self._progress(name), name) for at, name in found), reverse=True)]
 
     def describe(self, name: str) -> dict[str, Any]:
         """What a state says of itself: epochs_done, steps_done, history and more."""
@@ -62,6 +62,13 @@ class SavedStates:
             with contextlib.suppress(OSError, ValueError):
                 return self.describe(name)
         return None
+
+    def _progress(self, name: str) -> tuple[int, int]:
+        try:
+            state = self.describe(name)
+            return int(state["epochs_done"]), int(state.get("steps_done", 0))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return -1, -1
 
     def path(self, *parts: str) -> str:
         """A path below the folder, on its file system."""

@@ -221,6 +221,7 @@ def read_up_to(process, text):
         assert lines[-1], "".join(lines)
 
 
+@pytest.mark.survival
 def test_an_mlflow_server_that_dies_in_mid_training_has_every_epoch_in_the_end(workplace, tracking_server):
     process = start(workplace, "tracked", tracking=f'uri = "{tracking_server.uri}"', epochs=12)
     read_up_to(process, "pretrain epoch 1/12  loss")

@@ -184,20 +184,20 @@ def shown_since(found):
     return later, found["epochs_done"] + found["kept"] / first
 
 
+@pytest.mark.survival
 def test_a_node_announced_as_lost_is_reason_to_save_and_its_successor_goes_on_from_there():
     found = changing_cluster("drained")
     assert found["kept"] > 0
     later, kept = shown_since(found)
     assert min(later) >= kept
-    assert len(found["losses"]) == 2
-    assert np.isfinite(found["losses"]).all()
+    assert np.isfinite([row["loss"] for row in found["shown"]]).all()
 
 
+@pytest.mark.survival
 def test_a_training_goes_on_with_the_workers_that_are_left_and_grows_again():
     found = changing_cluster("elastic")
     steps = [row["steps_per_epoch"] for row in found["shown"]]
     assert [count for number, count in enumerate(steps) if number == 0 or count != steps[number - 1]] == [106, 100, 106]
     later, kept = shown_since(found)
     assert min(later) >= kept - 0.01  # as far in images, by other steps
-    assert len(found["losses"]) == 6
-    assert np.isfinite(found["losses"]).all()
+    assert np.isfinite([row["loss"] for row in found["shown"]]).all()

@@ -42,6 +42,14 @@ def test_states_are_found_by_when_they_were_finished_whatever_their_names(states
     assert states.describe_newest() == {"epochs_done": 1}
 
 
+def test_of_states_finished_in_the_same_second_the_one_that_is_farther_is_newer(states):
+    """Object stores know the second, not more; by their names the first of these would come last."""
+    write(states, "epoch_00001_a", 2, mtime=1000)
+    write(states, "step_00000090_a", 1, mtime=1000)
+    write(states, "step_00000020_a", 0, mtime=1000)
+    assert states.names() == ["epoch_00001_a", "step_00000090_a", "step_00000020_a"]
+
+
 def test_a_state_that_was_cut_off_in_writing_is_none(states, tmp_path):
     write(states, "step_1", 1, mtime=1000)
     cut = tmp_path / "training" / "step_2"
