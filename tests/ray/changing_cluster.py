@@ -162,6 +162,7 @@ def main(kind):
             sys.stdout.write(json.dumps(found) + "\n")
             sys.stdout.flush()
         finally:
+            ray.shutdown()
             cluster.shutdown()
     os._exit(0)
 
