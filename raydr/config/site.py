@@ -55,6 +55,8 @@ class ClusterSettings(Section):
         if self.max_workers is not None and self.max_workers < self.num_workers:
             text = f"must be at least num_workers ({self.num_workers}) (got {self.max_workers})"
             raise wrong_keys([(("max_workers",), text)])
+        if not self.cpus_per_worker and not self.gpus_per_worker:  # Ray has no place for what takes nothing
+            raise wrong_keys([(("cpus_per_worker",), "must be above 0 where gpus_per_worker is 0")])
         return self
 
 

@@ -252,6 +252,14 @@ def test_an_override_reaches_into_the_search_space(errors: Errors) -> None:
     assert line.startswith('command line: search.space."distillation.temperature": low must be below high')
 
 
+def test_workers_that_ray_cannot_place_are_refused(errors: Errors) -> None:
+    (line,) = errors("[cluster]\ncpus_per_worker = 0.0")
+    assert line == "job.toml: cluster.cpus_per_worker: must be above 0 where gpus_per_worker is 0"
+    assert errors("[cluster]\ncpus_per_worker = 0.0\ngpus_per_worker = 1.0") == []
+    (line,) = errors("[cluster]\nnum_workers = 3\nmax_workers = 2")
+    assert line == "job.toml: cluster.max_workers: must be at least num_workers (3) (got 2)"
+
+
 def test_settings_that_contradict_each_other_are_refused(errors: Errors) -> None:
     assert errors("[index.splits]\nval_fraction = 0.6\ntest_fraction = 0.6") == [
         "job.toml: index.splits: val_fraction + test_fraction must leave patients for training (below 1)"
