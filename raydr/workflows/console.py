@@ -11,9 +11,11 @@ def say(text: str) -> None:
 
 
 def epoch_text(verb: str, metrics: Mapping[str, float], *, epochs: int) -> str:
-    """One line for an epoch: number, figures, seconds."""
-    shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items() if name not in ("epoch", "seconds"))
-    return f"  {verb} epoch {int(metrics['epoch']) + 1}/{epochs}  {shown}  {metrics.get('seconds', 0):.1f} s"
+    """One line for an epoch: number, figures, pace, seconds."""
+    apart = ("epoch", "seconds", "images_per_s", "data_wait")
+    shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items() if name not in apart)
+    pace = f"  {metrics['images_per_s']:.0f} images/s" if "images_per_s" in metrics else ""
+    return f"  {verb} epoch {int(metrics['epoch']) + 1}/{epochs}  {shown}{pace}  {metrics.get('seconds', 0):.1f} s"
 
 
 def duration(seconds: float) -> str:

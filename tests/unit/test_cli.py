@@ -157,10 +157,10 @@ def test_show_and_schema_describe_settings(capsys: pytest.CaptureFixture[str]) -
     status, out, _ = raydr(capsys, "config", "show", "run", "--config", str(ROOT / "jobs" / "demo.toml"))
     assert status == 0
     assert tomllib.loads(out)["job"] == "run"
-    assert "# Peak rate, for the whole global batch as it is." in out
+    assert "# Peak rate; see `scale_learning_rate`." in out
     status, out, _ = raydr(capsys, "config", "schema", "pretrain")
     assert status == 0
-    assert '"Peak rate, for the whole global batch as it is."' in out
+    assert '"Peak rate; see `scale_learning_rate`."' in out
     assert raydr(capsys, "config", "schema", "train")[0] == 2
 
 
