@@ -7,12 +7,13 @@ import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import ray.data
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from raydr import storage
 from raydr.data.blocks import DecodeRoom
-from raydr.data.epochs import start_clock
+from raydr.data.epochs import EpochClock, start_clock
 from raydr.data.streams import Shuffle, stream_shards
 from raydr.images.jpeg import decode
 from raydr.images.preprocess import Preprocess
@@ -23,13 +24,20 @@ PREPROCESS = Preprocess(side_px=SIDE_PX, through_px=SHARD_PX)
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def shuffled_shards(
+    shards: str, count: int, preprocess: Preprocess, *, decode_cpus: float
+) -> tuple[ray.data.Dataset, EpochClock]:
+    """The shards' first pictures as training sees them, and the clock that says in which epoch's order."""
+    numbers, clock = np.arange(count), start_clock()
+    rows = pa.table({"row": numbers, "image_id": [str(number) for number in numbers], "grade": np.full(count, -1)})
+    room = DecodeRoom(decode_cpus)
+    return stream_shards(shards, rows, preprocess=preprocess, room=room, shuffle=Shuffle(0, clock)), clock
+
+
 def feed(shards: str, num_processes: int, count: int, epochs: int) -> float:
     """Raydr's own: the batches that a Ray Train worker gets, in another order every epoch."""
     del num_processes  # the cluster has that many CPUs
-    numbers = np.arange(count)
-    rows = pa.table({"row": numbers, "image_id": [str(number) for number in numbers], "grade": numbers % 5})
-    clock = start_clock()
-    dataset = stream_shards(shards, rows, preprocess=PREPROCESS, room=DecodeRoom(), shuffle=Shuffle(0, clock))
+    dataset, clock = shuffled_shards(shards, count, PREPROCESS, decode_cpus=1.0)
     (iterator,) = dataset.streaming_split(1, equal=True)
     source = StreamedBatches(iterator, clock, num_images=count, batch_size=BATCH_SIZE, rank=0, world_size=1)
     started = time.perf_counter()

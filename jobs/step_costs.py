@@ -65,7 +65,7 @@ def costs(setting: Setting, peak: float | None) -> dict[str, Callable[[], Mappin
     passes = Passes(network, autocast=lambda: autocast(setting, device))
     draw = torch.Generator().manual_seed(0)
     step = SimclrStep(network, augmentation(setting.preset), lambda z: z, rank=0, temperature=setting.temperature)
-    flops = count * step_flops(network, views[:2]) / 2 * 2  # two views an image
+    flops = count * step_flops(network, views[:2])  # two views an image
 
     def forward_backward() -> None:
         optimizer.zero_grad(set_to_none=True)

@@ -10,9 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 import torch.distributed as dist
 from augment_contenders import torchvision_steps
@@ -31,11 +29,6 @@ from raydr.models.backbone import create_backbone
 from raydr.models.embedding import EmbeddingNetwork
 from raydr.models.projector import Projector
 
-if TYPE_CHECKING:
-    import ray.data
-
-    from raydr.data.epochs import EpochClock
-
 DECODE_CPUS = 0.99
 TwoViews = tuple[Tensor, Tensor]
 Epochs = Sequence[float]
@@ -44,6 +37,8 @@ Epochs = Sequence[float]
 
 def raydr(setting: Setting, pictures: Pictures) -> Mapping[str, float]:
     """`raydr pretrain` as it is: shards through Ray Data into Ray Train's workers, states saved after every epoch."""
+    from feed_contenders import shuffled_shards
+
     from raydr.config.site import ClusterSettings
     from raydr.config.stages import PretrainStage
     from raydr.learning.assignment import Assignment
@@ -80,7 +75,7 @@ def raydr(setting: Setting, pictures: Pictures) -> Mapping[str, float]:
     )
     preprocess = Preprocess(side_px=setting.side_px, through_px=SHARD_PX)
     started = time.perf_counter()
-    dataset, clock = shuffled_shards(pictures.shards, setting.num_images, preprocess)
+    dataset, clock = shuffled_shards(pictures.shards, setting.num_images, preprocess, decode_cpus=DECODE_CPUS)
     orders = Work(
         loop="pretrain",
         settings=stage.model_dump(mode="json"),
@@ -93,21 +88,6 @@ def raydr(setting: Setting, pictures: Pictures) -> Mapping[str, float]:
         result = train(orders, {STREAM: dataset}, cluster, folder=folder, name="bench", on_epoch=lambda _: None)
     seconds = [row["seconds"] for row in result.history]
     return _figures(setting, seconds, started) | {"data_wait": 100 * result.history[-1]["data_wait"]}
-
-
-def shuffled_shards(shards: str, count: int, preprocess: Preprocess) -> tuple["ray.data.Dataset", "EpochClock"]:
-    """The shards' first pictures as training sees them, and the clock that says in which epoch's order."""
-    import pyarrow as pa
-
-    from raydr.data.blocks import DecodeRoom
-    from raydr.data.epochs import start_clock
-    from raydr.data.streams import Shuffle, stream_shards
-
-    numbers, clock = np.arange(count), start_clock()
-    rows = pa.table({"row": numbers, "image_id": [str(number) for number in numbers], "grade": np.full(count, -1)})
-    return stream_shards(
-        shards, rows, preprocess=preprocess, room=DecodeRoom(DECODE_CPUS), shuffle=Shuffle(0, clock)
-    ), clock
 
 
 def limit(setting: Setting, _: Pictures) -> Mapping[str, float]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from train_contenders import PictureFiles, device_of, file_batches, plain_views, shuffled_shards
+from train_contenders import DECODE_CPUS, PictureFiles, device_of, file_batches, plain_views
 from train_setting import SHARD_PX, WARM_UP_BATCHES, Pictures, Setting
 
 from raydr.images.augment import augmentation
@@ -22,13 +22,15 @@ Figures = Mapping[str, float]
 
 def feed(setting: Setting, pictures: Pictures) -> Figures:
     """Raydr's: tasks decode and shrink, this process makes the views of a batch on the device."""
+    from feed_contenders import shuffled_shards
+
     from raydr.training.streams import StreamedBatches
 
     torch.set_num_threads(setting.threads)
     device, view = device_of(setting, 0), augmentation(setting.preset)
     started = time.perf_counter()
     preprocess = Preprocess(side_px=setting.side_px, through_px=SHARD_PX)
-    dataset, clock = shuffled_shards(pictures.shards, setting.num_images, preprocess)
+    dataset, clock = shuffled_shards(pictures.shards, setting.num_images, preprocess, decode_cpus=DECODE_CPUS)
     (iterator,) = dataset.streaming_split(1, equal=True)
     source = StreamedBatches(
         iterator, clock, num_images=setting.num_images, batch_size=setting.batch_size, rank=0, world_size=1

@@ -1,11 +1,11 @@
 """Which epoch a stream is in, as the trainers say."""
 
-import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
 import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from raydr.data.nodes import start_here
 
 
 class _Clock:
@@ -47,7 +47,4 @@ class EpochClock:
 
 def start_clock() -> EpochClock:
     """A clock on this process's node, which takes no CPU of the cluster."""
-    name = f"raydr-epoch-{uuid.uuid4().hex}"
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-    actor = ray.remote(_Clock).options(name=name, num_cpus=0, scheduling_strategy=here).remote()
-    return EpochClock(name, actor)
+    return EpochClock(*start_here(_Clock, "raydr-epoch"))

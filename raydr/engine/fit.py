@@ -121,7 +121,8 @@ class _Loop:
     progress: Progress = field(default_factory=Progress)
     best: dict[str, Tensor] | None = None
     is_told_to_stop: bool = False
-    _saved: str = "none was saved"
+    _saved: str | None = None
+    """Where the training was when its state was last saved."""
     _saved_at: float = field(default_factory=time.monotonic)
 
     def resume(self) -> None:
@@ -210,12 +211,12 @@ class _Loop:
 
     def saved(self) -> None:
         """Note that the state as it is now is on disk, or on its way there."""
-        where = f"step {self.progress.steps_done} of epoch {self.progress.epochs_done}"
-        self._saved, self._saved_at = f"{where} is intact", time.monotonic()
+        self._saved = f"step {self.progress.steps_done} of epoch {self.progress.epochs_done}"
+        self._saved_at = time.monotonic()
 
     def stopped(self) -> StoppedError:
         """What to raise when a worker has been told to stop and the state is saved."""
-        return StoppedError(f"told to stop: the state at {self._saved.removesuffix(' is intact')} is saved")
+        return StoppedError(f"told to stop: the state at {self._saved} is saved")
 
     def _save_within(self, signals: Signals) -> None:
         self._take_in(signals.rest())  # nothing is saved before its loss is known to be sound
@@ -264,9 +265,10 @@ class _Loop:
             return
         if word.fault is not None:
             rank, fault = word.fault
+            intact = "none was saved" if self._saved is None else f"{self._saved} is intact"
             raise FloatingPointError(
                 f"the {fault} at epoch {self.progress.epochs_done}, step {word.step}, rank {rank}: "
-                f"lower optim.learning_rate or set optim.gradient_clip; of the saved states {self._saved}"
+                f"lower optim.learning_rate or set optim.gradient_clip; of the saved states {intact}"
             )
         self.progress.loss_sum += word.loss
         self.is_told_to_stop |= word.wish == Wish.STOP

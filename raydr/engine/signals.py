@@ -46,16 +46,41 @@ class Signals:
 
     context: Context
     _sent: "_Message | None" = field(default=None, init=False)
+    _stream: torch.cuda.Stream | None = field(default=None, init=False)
+    """The messages' own: a copy on the training's stream would come after all that has been launched there since."""
+
+    def __post_init__(self) -> None:
+        if self.context.device.type == "cuda":
+            self._stream = torch.cuda.Stream(self.context.device)  # type: ignore[no-untyped-call]
 
     def exchange(self, step: int, loss: Tensor, gradient_norm: Tensor, wish: Wish) -> Word | None:
         """Send for ``step``; returns the word of the step before, if there was one."""
-        previous, self._sent = self._sent, _send(self.context, step, loss, gradient_norm, wish)
+        previous, self._sent = self._sent, self._send(step, loss, gradient_norm, wish)
         return None if previous is None else previous.read()
 
     def rest(self) -> Word | None:
         """The word that has not been read; waits for it."""
         previous, self._sent = self._sent, None
         return None if previous is None else previous.read()
+
+    def _send(self, step: int, loss: Tensor, gradient_norm: Tensor, wish: Wish) -> "_Message":
+        parts = [loss.detach().float(), gradient_norm.float(), torch.full_like(loss, wish, dtype=torch.float32)]
+        own, work = torch.stack(parts), None
+        content = own[None]
+        if self.context.world_size > 1:
+            content = own.new_empty(self.context.world_size, len(parts))
+            work = dist.all_gather(list(content.unbind()), own, async_op=True)
+        if self._stream is None:
+            return _Message(step, content, work)
+        self._stream.wait_stream(torch.cuda.current_stream(own.device))
+        with torch.cuda.stream(self._stream):
+            if work is not None:
+                work.wait()
+            on_host = torch.empty(content.shape, pin_memory=True)
+            on_host.copy_(content, non_blocking=True)
+            for used in (own, content):  # freed by the training's stream, which does not know this one
+                used.record_stream(self._stream)
+            return _Message(step, on_host, self._stream.record_event())
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,27 +100,3 @@ class _Message:
                 work.wait()
         losses, norms, wishes = zip(*self.content.tolist(), strict=True)
         return Word(self.step, losses, norms, Wish(int(max(wishes))))
-
-
-def _send(context: Context, step: int, loss: Tensor, gradient_norm: Tensor, wish: Wish) -> _Message:
-    own = torch.stack([loss.detach().float(), gradient_norm.float(), torch.full_like(loss, wish, dtype=torch.float32)])
-    content = own.new_empty(context.world_size, 3)
-    work = None
-    if context.world_size == 1:
-        content = own[None]
-    else:
-        work = dist.all_gather(list(content.unbind()), own, async_op=True)
-    if own.device.type != "cuda":
-        return _Message(step, content, work)
-    # A stream of its own: a copy on the training's stream would come after all that has been launched there since.
-    stream = torch.cuda.Stream(own.device)  # type: ignore[no-untyped-call]
-    stream.wait_stream(torch.cuda.current_stream(own.device))
-    with torch.cuda.stream(stream):
-        if work is not None:
-            work.wait()
-        on_host = torch.empty(content.shape, pin_memory=True)
-        on_host.copy_(content, non_blocking=True)
-        for used in (own, content):  # freed by the training's stream, which does not know this one
-            used.record_stream(stream)
-        arrival = stream.record_event()
-    return _Message(step, on_host, arrival)

@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from raydr.losses.shapes import check_temperature, check_width
+
 
 def nt_xent(
     queries: Tensor, keys: Tensor, *, own: Tensor, twin: Tensor, temperature: float, decoupled: bool = False
@@ -17,10 +19,8 @@ def nt_xent(
     ``decoupled`` leaves the twin out of the denominator (DCL, arXiv:2110.06848, eq. 6), whose gradient then does not
     fade where a twin is easily found, as it does in small batches. That loss may be negative and needs a second image.
     """
-    if not temperature > 0:
-        raise ValueError(f"temperature {temperature} must be positive")
-    if queries.ndim != 2 or keys.ndim != 2 or queries.shape[1] != keys.shape[1]:
-        raise ValueError(f"queries {tuple(queries.shape)} and keys {tuple(keys.shape)} must be matrices of one width")
+    check_temperature(temperature)
+    check_width(queries, keys)
     if own.shape != (len(queries),) or twin.shape != (len(queries),):
         raise ValueError(f"own {tuple(own.shape)} and twin {tuple(twin.shape)} must name one key for every query")
     if decoupled and len(keys) < 3:

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from raydr.losses.shapes import check_temperature
+
 
 def centred_targets(logits: Tensor, *, centre: Tensor, temperature: Tensor | float) -> Tensor:
     """The teacher's distributions [..., K]: its logits centred and sharpened (arXiv:2104.14294, eq. 1, algorithm 1).
@@ -25,8 +27,7 @@ def cross_view_loss(student_logits: Tensor, targets: Tensor, *, temperature: flo
     and a crop is not compared with itself. The mean over the pairs is the authors' code's; eq. 3 as printed sums.
     ``temperature`` must be positive. Reckoned in float32 even under autocast.
     """
-    if not temperature > 0:
-        raise ValueError(f"temperature {temperature} must be positive")
+    check_temperature(temperature)
     batch, num_crops, width = student_logits.shape if student_logits.ndim == 3 else (0, 0, 0)
     fits = targets.ndim == 3 and targets.shape[0] == batch and targets.shape[2] == width
     if not (fits and 1 <= targets.shape[1] <= num_crops and num_crops >= 2):

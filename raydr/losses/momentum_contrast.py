@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from raydr.losses.shapes import check_temperature, check_width
+
 
 def momentum_contrast(queries: Tensor, keys: Tensor, *, twin: Tensor, temperature: float) -> Tensor:
     """Mean InfoNCE of queries against a momentum network's keys, times 2 tau (arXiv:2104.02057, eq. 1, algorithm 1).
@@ -16,10 +18,8 @@ def momentum_contrast(queries: Tensor, keys: Tensor, *, twin: Tensor, temperatur
     Raises:
         ValueError: ``temperature`` is not positive, or the shapes do not fit.
     """
-    if not temperature > 0:
-        raise ValueError(f"temperature {temperature} must be positive")
-    if queries.ndim != 2 or keys.ndim != 2 or queries.shape[1] != keys.shape[1]:
-        raise ValueError(f"queries {tuple(queries.shape)} and keys {tuple(keys.shape)} must be matrices of one width")
+    check_temperature(temperature)
+    check_width(queries, keys)
     if twin.shape != (len(queries),):
         raise ValueError(f"twin {tuple(twin.shape)} must name one key for every query")
     with torch.autocast(queries.device.type, enabled=False):

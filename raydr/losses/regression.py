@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from raydr.losses.shapes import check_pair
+
 
 def direction_loss(predictions: Tensor, targets: Tensor) -> Tensor:
     """Mean squared distance of predictions and targets, both scaled to length one (arXiv:2006.07733, eq. 2).
@@ -14,9 +16,7 @@ def direction_loss(predictions: Tensor, targets: Tensor) -> Tensor:
     Raises:
         ValueError: the shapes differ or are no matrices.
     """
-    if predictions.ndim != 2 or predictions.shape != targets.shape:
-        shapes = f"{tuple(predictions.shape)} and {tuple(targets.shape)}"
-        raise ValueError(f"predictions and targets {shapes} must have one shape [B, D]")
+    check_pair(predictions, targets, what="predictions and targets")
     with torch.autocast(predictions.device.type, enabled=False):
         cosine = (F.normalize(predictions.float(), dim=1) * F.normalize(targets.detach().float(), dim=1)).sum(dim=1)
         return (2 - 2 * cosine).mean()

@@ -1,4 +1,4 @@
-"""What a loss between a student and a teacher refuses before it computes nonsense in silence."""
+"""What losses refuse before they compute nonsense in silence."""
 
 from torch import Tensor
 
@@ -7,6 +7,12 @@ def check_pair(student: Tensor, teacher: Tensor, *, what: str = "student and tea
     """Raise ValueError unless both are [B, K] of one shape: [B] against [B, 1] would broadcast to [B, B]."""
     if student.ndim != 2 or student.shape != teacher.shape:
         raise ValueError(f"{what} {tuple(student.shape)} and {tuple(teacher.shape)} must have one shape [B, K]")
+
+
+def check_width(queries: Tensor, keys: Tensor) -> None:
+    """Raise ValueError unless they are matrices of one width, however many rows each has."""
+    if queries.ndim != 2 or keys.ndim != 2 or queries.shape[1] != keys.shape[1]:
+        raise ValueError(f"queries {tuple(queries.shape)} and keys {tuple(keys.shape)} must be matrices of one width")
 
 
 def check_classes(student: Tensor, teacher: Tensor, *, loss: str) -> None:

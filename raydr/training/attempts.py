@@ -29,7 +29,7 @@ class Fit:
 
     def __init__(self, attempt: Callable[[], None], *, again: Callable[[BaseException], bool]) -> None:
         self.error: BaseException | None = None
-        """What the last attempt raised."""
+        """What the last attempt raised, Ray Train's own in words for a person."""
         self._attempt, self._again = attempt, again
         self._is_stopped = False
         self._thread = threading.Thread(target=self._run, name="raydr-fit", daemon=True)
@@ -52,15 +52,15 @@ class Fit:
             return f"it did not end within {grace_s:g} s; "
         if self.error is None:
             return ""
-        error = told(self.error) if isinstance(self.error, TrainingFailedError) else self.error
-        return f"it failed meanwhile ({str(error).splitlines()[0] if str(error) else type(error).__name__}); "
+        lines = str(self.error).splitlines() or [type(self.error).__name__]
+        return f"it failed meanwhile ({lines[0]}); "
 
     def _run(self) -> None:
         while True:
             try:
                 self._attempt()
             except BaseException as error:  # noqa: BLE001 - the main thread raises it
-                self.error = error
+                self.error = told(error) if isinstance(error, TrainingFailedError) else error
                 if not self._is_stopped and self._again(error):
                     continue
             else:

@@ -1,15 +1,14 @@
 """A board on the driver's node: trainers put up how they are doing, the driver what it wants of them."""
 
 import threading
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import ray
 from ray.exceptions import GetTimeoutError, RayError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from raydr.data.nodes import start_here
 from raydr.engine.context import Wish
 
 OnFigures = Callable[[Mapping[str, float]], None]
@@ -88,10 +87,7 @@ class Board:
 
 def start_board() -> Board:
     """A board on this process's node, which takes no CPU of the cluster."""
-    name = f"raydr-board-{uuid.uuid4().hex}"
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-    actor = ray.remote(_Board).options(name=name, num_cpus=0, scheduling_strategy=here).remote()
-    return Board(name, actor)
+    return Board(*start_here(_Board, "raydr-board"))
 
 
 class Listener:

@@ -6,7 +6,7 @@ import logging
 import posixpath
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -42,13 +42,7 @@ class SavedStates:
 
     def names(self) -> list[str]:
         """Newest first: by when each was finished and, as stores may know that to a second only, by how far it is."""
-        selector = pafs.FileSelector(self.folder, recursive=True, allow_not_found=True)
-        found = [
-            (info.mtime_ns or 0, posixpath.basename(posixpath.dirname(info.path)))
-            for info in self.system.get_file_info(selector)
-            if info.base_name == _DESCRIPTION
-        ]
-        return [name for _, _, name in sorted(((at, self._progress(name), name) for at, name in found), reverse=True)]
+        return [name for name, _ in self._newest_first()]
 
     def describe(self, name: str) -> dict[str, Any]:
         """What a state says of itself: epochs_done, steps_done, history and more."""
@@ -58,17 +52,19 @@ class SavedStates:
 
     def describe_newest(self) -> dict[str, Any] | None:
         """What the newest state says that can be read; None where there is none."""
-        for name in self.names():
-            with contextlib.suppress(OSError, ValueError):
-                return self.describe(name)
-        return None
+        return next((state for _, state in self._newest_first() if state is not None), None)
 
-    def _progress(self, name: str) -> tuple[int, int]:
-        try:
-            state = self.describe(name)
-            return int(state["epochs_done"]), int(state.get("steps_done", 0))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return -1, -1
+    def _newest_first(self) -> list[tuple[str, dict[str, Any] | None]]:
+        """Names and what each state says of itself, None where that cannot be read."""
+        selector = pafs.FileSelector(self.folder, recursive=True, allow_not_found=True)
+        found = []
+        for info in self.system.get_file_info(selector):
+            if info.base_name == _DESCRIPTION:
+                name, state = posixpath.basename(posixpath.dirname(info.path)), None
+                with contextlib.suppress(OSError, ValueError):
+                    state = self.describe(name)
+                found.append((info.mtime_ns or 0, _progress(state), name, state))
+        return [(name, state) for _, _, name, state in sorted(found, key=lambda one: one[:3], reverse=True)]
 
     def path(self, *parts: str) -> str:
         """A path below the folder, on its file system."""
@@ -151,3 +147,7 @@ class SavedStates:
                     source_filesystem=pafs.LocalFileSystem(),
                     destination_filesystem=self.system,
                 )
+
+
+def _progress(state: Mapping[str, Any] | None) -> tuple[int, int]:
+    return (-1, -1) if state is None else (int(state["epochs_done"]), int(state.get("steps_done", 0)))

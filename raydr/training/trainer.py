@@ -13,7 +13,6 @@ import ray
 import ray.data
 import ray.train
 from ray.train.torch import TorchTrainer
-from ray.train.v2.api.exceptions import TrainingFailedError
 
 from raydr import storage
 from raydr.config.site import ClusterSettings
@@ -21,7 +20,6 @@ from raydr.data.nodes import Node, alive_nodes, label_pair
 from raydr.errors import InputError, RunError, StoppedRun
 from raydr.training.attempts import Fit, StorePatience
 from raydr.training.board import BoardWatch, OnFigures, OnLine, start_board
-from raydr.training.failures import told
 from raydr.training.progress import OnEpoch, ProgressLog, ProgressWatch
 from raydr.training.states import SavedStates
 from raydr.training.stopping import StopSignals
@@ -108,7 +106,7 @@ def train(
     if signals.received is not None:
         raise StoppedRun(f"{fit.shortfall(cluster.stop_grace_s)}{_saved(states)}", signals.received)
     if fit.error is not None:
-        raise told(fit.error) if isinstance(fit.error, TrainingFailedError) else fit.error
+        raise fit.error
     state = states.describe_newest()
     if state is None:
         raise RunError(f"{orders.loop}: the training ended without a state in {folder}")

@@ -32,7 +32,7 @@ def inputs_of(data: DataSettings, **models: str | None) -> dict[str, str]:
 
 
 def model_input(weights: str) -> str | None:
-    """The folder that a backbone starts from, None where it starts from nothing or from published weights."""
+    """The folder or file that a backbone starts from, None where it starts from nothing or from published weights."""
     return None if weights in ("none", "timm") else weights
 
 
@@ -51,9 +51,10 @@ class Lesson:
 def learn(stage: Stage, settings: Job, lesson: Lesson) -> Outcome:
     """Train on the cluster and describe what came of it."""
     loop, data, preprocess = lesson.loop, lesson.data, lesson.preprocess
-    check_backbone(lesson.section.model.backbone, "model.backbone")
     if isinstance(lesson.section, PretrainStage):
         check_method(lesson.section.model, lesson.section.method)
+    else:
+        check_backbone(lesson.section.model.backbone, "model.backbone")
     rows = rows_of(data)
     if loop == "finetune" and not len(rows.labelled):
         raise InputError(f"{data.budget or 'data.budget'}: no label to learn from; `index` writes budget.parquet")

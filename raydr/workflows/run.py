@@ -37,13 +37,10 @@ def run(settings: RunSettings) -> StageResult:
     """The result of the chain; `metrics.auc` is the student's, `metrics.teacher_auc` the teacher's."""
     out = storage.absolute(settings.out)
     previous = check_out(out, "run")
-    for name, model in (
-        ("pretrain", settings.pretrain.model),
-        ("finetune", settings.finetune.model),
-        ("distill", settings.distill.model),
-    ):
-        check_backbone(model.backbone, f"{name}.model.backbone")  # before hours of the stages ahead of it
+    # Before hours of the stages ahead of one that cannot begin.
     check_method(settings.pretrain.model, settings.pretrain.method, "pretrain.model.backbone")
+    check_backbone(settings.finetune.model.backbone, "finetune.model.backbone")
+    check_backbone(settings.distill.model.backbone, "distill.model.backbone")
     settings_digest = digest_of_settings(settings)
     parent = _Parent(settings, out, settings_digest)
     started, clock = now(), time.perf_counter()
