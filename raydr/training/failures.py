@@ -2,19 +2,33 @@
 
 from collections.abc import Mapping
 
+from ray.train import ControllerError
 from ray.train.v2.api.exceptions import TrainingFailedError
 
+from raydr.engine.state import StateError
 from raydr.errors import InputError, RunError
 
 
 def told(error: TrainingFailedError) -> InputError | RunError:
     """What ended a training, as an error for a person to read."""
+    if isinstance(error, ControllerError) and isinstance(error.controller_failure, InputError | RunError):
+        return error.controller_failure
     failures: Mapping[int, BaseException] = getattr(error, "worker_failures", None) or {}
-    for failure in failures.values():
-        cause = _cause(failure)
+    return final(failures) or RunError(reasons(failures) or str(error).strip().splitlines()[-1])
+
+
+def final(failures: Mapping[int, BaseException]) -> InputError | RunError | None:
+    """What ends the training because another attempt would fail alike, None where one is worth making.
+
+    A loss that is no number comes again from the same state, images and views; so does bad input.
+    """
+    causes = [_cause(failure) for _, failure in sorted(failures.items())]
+    for cause in causes:
         if isinstance(cause, InputError):
             return InputError(_last_line(cause))
-    return RunError(reasons(failures) or str(error).strip().splitlines()[-1])
+    if any(isinstance(cause, FloatingPointError | StateError) for cause in causes):
+        return RunError(reasons(failures))
+    return None
 
 
 def reasons(failures: Mapping[int, BaseException]) -> str:

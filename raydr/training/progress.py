@@ -9,7 +9,7 @@ from typing import Any
 from ray.train import Checkpoint, UserCallback
 
 from raydr.training.board import OnLine
-from raydr.training.failures import reasons
+from raydr.training.failures import final, reasons
 
 OnEpoch = Callable[[Mapping[str, float]], None]
 
@@ -31,7 +31,9 @@ class ProgressLog(UserCallback):
             self._append(metrics[0])
 
     def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:  # noqa: ARG002
-        """Append one line for all workers."""
+        """Append one line for all workers; raises, which ends the training, where they would fail again."""
+        if (error := final(worker_exceptions)) is not None:
+            raise error
         self._append({"line": reasons(worker_exceptions)})
 
     def _append(self, row: Mapping[str, Any]) -> None:

@@ -135,11 +135,20 @@ def test_a_killed_worker_costs_its_epoch_and_no_more(datasets, photographs, monk
         assert [row[name] for row in result.history] == pytest.approx([row[name] for row in quiet.history], abs=1e-5)
 
 
-def test_a_loss_that_is_no_number_fails_the_run_in_the_workers_own_words(datasets, tmp_path):
-    broken = orders(tmp_path, epochs=3, learning_rate=1e30)
-    quick = CLUSTER.model_copy(update={"max_failures": 0})
+def test_a_loss_that_is_no_number_fails_the_run_in_the_workers_own_words_and_is_not_tried_again(datasets, tmp_path):
+    broken, lines = orders(tmp_path, epochs=3, learning_rate=1e30), []
+    patient = CLUSTER.model_copy(update={"max_failures": 3})
     with pytest.raises(RunError, match=r"the loss is (nan|inf) at epoch \d, step \d, rank \d"):
-        train(broken, datasets, quick, folder=str(tmp_path), name="broken", on_epoch=lambda _: None)
+        train(
+            broken,
+            datasets,
+            patient,
+            folder=str(tmp_path),
+            name="broken",
+            on_epoch=lambda _: None,
+            on_line=lines.append,
+        )
+    assert not lines  # an attempt that fails and is followed by another one is told in a line
     assert not (tmp_path / "model").exists()
 
 
