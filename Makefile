@@ -23,7 +23,7 @@ lint: $(STAMP)
 	$(BIN)/lint-imports
 
 unit: $(STAMP)
-	$(BIN)/pytest -q tests/unit tests/test_architecture.py
+	$(BIN)/pytest -q -m 'not pipeline' tests/unit tests/test_architecture.py
 
 distributed: $(STAMP)
 	$(BIN)/pytest -q tests/distributed
@@ -35,7 +35,7 @@ survival: $(STAMP)
 	$(BIN)/pytest -q -m survival tests/ray
 
 pipeline: $(STAMP)
-	$(BIN)/pytest -q tests/pipeline
+	$(BIN)/pytest -q -m pipeline tests/unit tests/pipeline
 
 real: $(STAMP)
 	$(BIN)/pytest -q -rs tests/real

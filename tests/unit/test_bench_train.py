@@ -119,6 +119,7 @@ def test_all_libraries_views_are_as_strong(maker):
     assert change(views) == pytest.approx(change(own), rel=0.2)
 
 
+@pytest.mark.pipeline
 @pytest.mark.parametrize(("name", "workers"), [("limit", 1), ("plain_ddp", 2)])
 def test_contenders_train_and_tell_rate_and_start_up(setting, pictures, name, workers):
     import train_contenders
@@ -129,6 +130,7 @@ def test_contenders_train_and_tell_rate_and_start_up(setting, pictures, name, wo
     assert min(figures.values()) > 0
 
 
+@pytest.mark.pipeline
 def test_a_feed_of_files_is_timed(setting, pictures):
     from view_feeds import plain_ddp_feed
 
