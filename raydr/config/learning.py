@@ -19,8 +19,8 @@ class ModelSettings(Section):
     weights: str = "none"
     """Where the backbone starts: `none`, `timm` (its published weights), a checkpoint folder of raydr, or a file of
     weights for timm's network of that name (safetensors, or what `torch.save` writes of plain tensors)."""
-    channels_last: bool = False
-    """Lay pictures out channel by channel for each pixel, as a GPU's convolutions in bf16 want them."""
+    channels_last: bool = True
+    """Lay pictures out with a pixel's channels side by side: faster convolutions on CPUs, and in bf16 on GPUs."""
     compile: bool = False
     """Let torch.compile make one program of the backbone: minutes at the start, faster steps from then on."""
 

@@ -98,6 +98,7 @@ def load_model(folder: str) -> LoadedModel:
     if description.head is None:
         raise InputError(f"{folder}: is a pretrained backbone without a head; `finetune` makes a classifier of it")
     backbone = create_backbone(description.backbone)
+    backbone.lay_channels_last()
     network = Classifier(backbone, NUM_OUTPUTS[description.head], drop_rate=description.drop_rate)
     _fill(network, _read_weights(folder, content), folder)
     return LoadedModel(network.eval(), description)

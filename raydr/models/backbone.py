@@ -42,7 +42,7 @@ class Backbone(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
 
     def lay_channels_last(self) -> None:
-        """Keep weights and pictures with a pixel's channels side by side, as fast convolutions in bf16 want them."""
+        """Keep weights and pictures with a pixel's channels side by side, as fast convolutions want them."""
         self._layout = torch.channels_last
         self.network.to(memory_format=torch.channels_last)
 
