@@ -65,7 +65,7 @@ def test_both_workers_and_one_process_have_the_same_target_network_after_three_s
         alone, (first, second) = state_after_three_steps(method, 0, 1), [found[method] for found in of_ranks]
         for name, value in first["target"].items():
             np.testing.assert_array_equal(value, second["target"][name], err_msg=name)
-        for name, value in first["rest"].items():  # DINO's centre is of all workers' images
+        for name, value in first["rest"].items():  # DINO's centre and SimCLR's memory are of all workers' images
             np.testing.assert_array_equal(value, second["rest"][name], err_msg=name)
             np.testing.assert_allclose(value, alone["rest"][name], rtol=1e-3, atol=1e-5, err_msg=name)
         weights = [name for name in alone["target"] if name.endswith(("weight", "bias"))]
