@@ -55,6 +55,7 @@ SHUFFLING_METHODS = ("byol", "moco_v3")
 LEARNING_RATES = dict.fromkeys(MOMENTUM_METHODS, 0.5) | {"dino": 5.0}
 BACKBONES = dict.fromkeys(METHODS, "test_resnet") | {"mae": "test_vit"}
 WITHOUT_BATCH_NORM = ("mae",)
+WITHOUT_SECOND_VIEW = ("mae",)
 NUM_IMAGES, SIDE_PX = 16, 32
 OF_RANK = ([0, 1, 2, 3, 8, 9, 10, 11], [4, 5, 6, 7, 12, 13, 14, 15])
 """Images of each rank: its first half and the other's are the first half of the whole batch, so pieces match too."""
@@ -71,6 +72,8 @@ class Case:
     batch_norm: str
     in_pieces: bool = False
     detached: bool = False
+    twins: bool = False
+    """Second views are of another image."""
 
 
 CASES = [
@@ -80,6 +83,12 @@ CASES = [
     for in_pieces in (False, True)
 ]
 CASES += [Case(method, "shuffled", in_pieces) for method in SHUFFLING_METHODS for in_pieces in (False, True)]
+CASES += [
+    Case(method, "synced", in_pieces, twins=True)
+    for method in METHODS
+    if method not in WITHOUT_SECOND_VIEW
+    for in_pieces in (False, True)
+]
 DETACHED = Case("simclr", "synced", detached=True)
 
 
@@ -121,6 +130,11 @@ def batch_of(rank: int, world_size: int, whole: Iterable[int] = range(NUM_IMAGES
     return Batch(images()[rows], rows, torch.full((len(rows),), -1))
 
 
+def with_twins(batch: Batch) -> Batch:
+    """Each image's twin is the one beside it."""
+    return replace(batch, twin=images()[batch.row ^ 1])
+
+
 def build(case: Case, rank: int, world_size: int) -> Method:
     batch_norm = "local" if case.batch_norm == "fixed" else case.batch_norm
     settings = TypeAdapter(MethodSettings).validate_python(
@@ -157,8 +171,9 @@ def loss_and_gradient(case: Case, rank: int, world_size: int) -> tuple[float, np
         gather: Callable[[torch.Tensor], torch.Tensor] = step.gather  # type: ignore[attr-defined]
         step = replace(step, gather=lambda local: gather(local).detach())  # type: ignore[type-var]
     generator = torch.Generator().manual_seed(rank)
+    batch = batch_of(rank, world_size)
     with mock.patch.object(mae, "random_order", one_order):
-        loss = backward(step, batch_of(rank, world_size), generator, passes(case, method, world_size))
+        loss = backward(step, with_twins(batch) if case.twins else batch, generator, passes(case, method, world_size))
     gradients = [p.grad.flatten() for p in method.network.parameters() if p.grad is not None]
     return float(loss), torch.cat(gradients).numpy()
 

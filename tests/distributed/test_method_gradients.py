@@ -9,6 +9,7 @@ from method_gradients import (
     METHODS,
     MOMENTUM_METHODS,
     WITHOUT_BATCH_NORM,
+    WITHOUT_SECOND_VIEW,
     Case,
     gradients_on_a_rank,
     loss_and_gradient,
@@ -49,6 +50,12 @@ def test_two_workers_have_the_loss_and_the_gradient_of_one_process(case, of_rank
 def test_workers_with_batch_statistics_of_their_own_have_another_gradient(method, of_ranks, alone):
     """So the test above can fail: it sees whose images the statistics are of."""
     assert min(differences(Case(method, "local"), of_ranks, alone)) > 0.05
+
+
+@pytest.mark.parametrize("method", set(METHODS) - set(WITHOUT_SECOND_VIEW))
+def test_twins_make_another_gradient(method, alone):
+    own, other = (alone[Case(method, "synced", twins=twins)][1] for twins in (False, True))
+    assert np.linalg.norm(own - other) > 0.02 * np.linalg.norm(own)
 
 
 def test_a_detached_gather_has_the_right_loss_and_another_gradient(of_ranks, alone):

@@ -31,7 +31,7 @@ class SimclrStep(Step):
 
     def outputs(self, batch: Batch, generator: torch.Generator) -> Outputs:
         """Embeddings [B, D] of two views an image; with a memory the slow copy's of both as well."""
-        views = torch.cat([self.view(batch.image, generator), self.view(batch.image, generator)])
+        views = torch.cat([self.view(batch.image, generator), self.view(batch.second, generator)])
         found = tuple(self.project(views).chunk(2))
         if self.memory is None:
             return found

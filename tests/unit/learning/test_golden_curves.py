@@ -131,7 +131,7 @@ def test_another_momentum_is_another_curve(name):
     [
         ("simclr", {"decoupled": True}),
         ("simclr_memory", {"memory_size": 0}),
-        ("simclr_memory", {"memory_momentum": 0.0}),
+        ("simclr_memory", {"memory_size": 24}),
         ("vicreg", {"covariance_weight": 4.0}),
         ("dino", {"centre_momentum": 0.5}),
         ("dino", {"temperature_warmup_fraction": 0.1}),
