@@ -33,6 +33,7 @@ from raydr.models.dino_network import DinoNetwork
 from raydr.models.embedding import EmbeddingNetwork
 from raydr.models.heads import LastNorm, PerceptronHead
 from raydr.models.masked_autoencoder import MaskedAutoencoder, check_transformer
+from raydr.models.memory_network import MemoryNetwork
 from raydr.models.momentum import MomentumNetwork
 from raydr.models.multi_crop import MultiCrop
 from raydr.models.projector import Projector
@@ -70,12 +71,13 @@ def _built(backbone: Backbone, settings: MethodSettings, view: CroppingView, con
 
 
 def _simclr(backbone: Backbone, settings: SimclrSettings, view: View, context: Context) -> Method:
-    projector = Projector(
-        backbone.num_features, settings.hidden_dim, settings.projection_dim, num_layers=settings.projection_layers
-    )
-    network = EmbeddingNetwork(backbone, projector)
+    width = settings.projection_dim
+    projector = Projector(backbone.num_features, settings.hidden_dim, width, num_layers=settings.projection_layers)
+    embedding = EmbeddingNetwork(backbone, projector)
+    memory = MemoryNetwork(embedding, memory_size=settings.memory_size, width=width) if settings.memory_size else None
+    network = embedding if memory is None else memory
     place(network, settings.batch_norm, context)
-    project = distributed(network, context)
+    project = distributed(embedding, context)
     step = SimclrStep(
         project=project,
         view=view,
@@ -83,8 +85,10 @@ def _simclr(backbone: Backbone, settings: SimclrSettings, view: View, context: C
         rank=context.rank,
         temperature=settings.temperature,
         decoupled=settings.decoupled,
+        memory=memory,
+        memory_momentum=settings.memory_momentum,
     )
-    return Method(network, network, step, no_sync(project))
+    return Method(network, embedding, step, no_sync(project))
 
 
 def _byol(backbone: Backbone, settings: ByolSettings, view: View, context: Context) -> Method:

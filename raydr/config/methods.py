@@ -45,6 +45,12 @@ class SimclrSettings(MethodSection):
     """3 as in SimCLR v2 (arXiv:2006.10029)."""
     decoupled: bool = False
     """Leave a view's twin out of what it must be apart from (DCL, arXiv:2110.06848): better in small batches."""
+    memory_size: Annotated[int, Field(ge=0)] = 0
+    """Embeddings of earlier images that a view must be apart from as well (SimCLR v2, arXiv:2006.10029, section 2),
+    two an image, made by a slow copy of the network; 0 is none. The authors report about 1 % more accuracy in batches
+    of 4096; MoCo (arXiv:1911.05722) takes 65536 in batches of 256."""
+    memory_momentum: Momentum = 0.999
+    """Of the slow copy, which follows after every step."""
 
 
 class ByolSettings(MethodSection):

@@ -16,7 +16,7 @@ from raydr.config.learning import (
     Preset,
     ProbeSettings,
 )
-from raydr.config.methods import MethodSettings, SimclrSettings
+from raydr.config.methods import MaeSettings, MethodSettings, SimclrSettings
 from raydr.config.section import AsTuple, Fraction, PositiveInt, Section
 from raydr.config.sources import BudgetSettings, SourceSettings, SplitSettings
 from raydr.config.space import Choice, Uniform
@@ -99,7 +99,18 @@ class PretrainStage(Section):
     method: MethodSettings = SimclrSettings()
     optim: PretrainOptim = PretrainOptim()
     augment: Preset = "weak_medium"
+    fellow_eye_probability: Fraction = 0.0
+    """How often the second view is of the patient's other eye, from the same exam, instead of the same image
+    (as in MICLe, arXiv:2101.05224), where there is one. Needs images that fit into memory. Eyes of unlike grades are
+    pulled together too."""
     probe: ProbeSettings = ProbeSettings()
+
+    @model_validator(mode="after")
+    def _has_a_second_view(self) -> Self:
+        if self.fellow_eye_probability and isinstance(self.method, MaeSettings):
+            text = f"must be 0 with method 'mae', which has no second view (got {self.fellow_eye_probability:g})"
+            raise wrong_keys([(("fellow_eye_probability",), text)])
+        return self
 
 
 class FinetuneStage(Section):

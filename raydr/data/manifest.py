@@ -80,6 +80,25 @@ def patients_of(manifest: pa.Table) -> NDArray[np.str_]:
     return pc.binary_join_element_wise(manifest["dataset"], names, "/").to_numpy(zero_copy_only=False).astype(str)  # type: ignore[no-any-return]
 
 
+def fellows_of(manifest: pa.Table) -> NDArray[np.int64]:
+    """For each row the row of the same patient's other eye in the same exam and split, -1 where there is none.
+
+    Needs a named patient and both eyes' names. Where an exam has several images of an eye, the first goes with the
+    other eye's first, and so on, over again where that eye has fewer.
+    """
+    columns = (manifest[name].to_pylist() for name in ("dataset", "patient_id", "exam_id", "split", "eye"))
+    rows: dict[tuple[str | None, ...], dict[str, list[int]]] = {}
+    for row, (*exam, eye) in enumerate(zip(*columns, strict=True)):
+        if exam[1] is not None and eye in ("left", "right"):
+            rows.setdefault(tuple(exam), {"left": [], "right": []})[eye].append(row)
+    fellow = np.full(manifest.num_rows, -1, dtype=np.int64)
+    for eyes in rows.values():
+        for own, other in (("left", "right"), ("right", "left")):
+            if eyes[other]:
+                fellow[eyes[own]] = np.resize(eyes[other], len(eyes[own]))
+    return fellow
+
+
 def rows_of_images(manifest: pa.Table, image_ids: Sequence[str]) -> NDArray[np.int64]:
     """Row numbers of the named images; InputError where the manifest has not got one."""
     place = {name: row for row, name in enumerate(manifest["image_id"].to_pylist())}

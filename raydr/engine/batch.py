@@ -1,7 +1,7 @@
 """What a training step gets, and a set of images held in memory."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,28 +19,41 @@ class Batch:
     image: Tensor
     row: Tensor
     grade: Tensor
+    twin: Tensor | None = None
+    """Of what a second view is made, uint8 [B, 3, S, S], where that is not the image itself."""
+
+    @property
+    def second(self) -> Tensor:
+        """Of what a second view is made."""
+        return self.image if self.twin is None else self.twin
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on another device."""
-        moved = (tensor.to(device, non_blocking=True) for tensor in (self.image, self.row, self.grade))
-        return Batch(*moved)
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pinned(self) -> "Batch":
         """A copy in page-locked memory, which a GPU copies from on its own."""
-        return Batch(self.image.pin_memory(), self.row.pin_memory(), self.grade.pin_memory())
+        return self._each(lambda tensor: tensor.pin_memory())
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        twin = None if self.twin is None else change(self.twin)
+        return Batch(change(self.image), change(self.row), change(self.grade), twin)
 
     def pieces(self, num_images: int) -> Iterator["Batch"]:
         """Consecutive parts of at most so many images, as even as can be: batch statistics need more than one."""
         count = -(-len(self.row) // num_images)
-        parts = (tensor.tensor_split(count) for tensor in (self.image, self.row, self.grade))
+        tensors = (self.image, self.row, self.grade, *([] if self.twin is None else [self.twin]))
+        parts = (tensor.tensor_split(count) for tensor in tensors)
         yield from itertools.starmap(Batch, zip(*parts, strict=True))
 
     def joined(self, other: "Batch") -> "Batch":
         """Both batches as one, this one's images first."""
+        has_twins = self.twin is not None or other.twin is not None
         return Batch(
             torch.cat([self.image, other.image]),
             torch.cat([self.row, other.row]),
             torch.cat([self.grade, other.grade]),
+            torch.cat([self.second, other.second]) if has_twins else None,
         )
 
 

@@ -25,6 +25,10 @@ class BatchSource(Protocol):
 class Images(Protocol):
     """Images that can be taken in any order."""
 
+    @property
+    def row(self) -> NDArray[np.int64]:
+        """The row of each in the manifest."""
+
     def __len__(self) -> int:
         """How many."""
 

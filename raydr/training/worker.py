@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 from typing import Any, Literal
 
+import numpy as np
 import ray.train
 from pydantic import TypeAdapter
 
@@ -11,6 +12,7 @@ from raydr.config.stages import DistillStage, FinetuneStage, PretrainStage
 from raydr.data.epochs import EpochClock
 from raydr.data.streams import collect_pool
 from raydr.engine.batch import empty_pool
+from raydr.engine.fellow_eyes import WithFellowEyes
 from raydr.engine.fit import StoppedError
 from raydr.engine.package import Head
 from raydr.engine.sources import BatchSource, Images, ShuffledPool, local_batch_size
@@ -44,6 +46,8 @@ class Work:
     whole: tuple[str, ...] = ()
     """Which of the other datasets there are."""
     threads: int | None = None
+    fellows: list[int] | None = None
+    """For each row of the manifest that of the same patient's other eye, or -1; None where nobody asks for them."""
     teacher_logits: str | None = None
     head: Head | None = None
     board: str | None = None
@@ -71,10 +75,22 @@ def _learn(order: Work, context: RayContext) -> None:
         for name in (LABELLED, VALIDATION)
     )
 
-    def streamed(batch_size: int) -> BatchSource:
+    def streamed(batch_size: int, *, fellow_probability: float = 0.0) -> BatchSource:
         stream = ray.train.get_dataset_shard(STREAM)
         if order.clock is None:
-            return _shuffled(hold_images(stream), batch_size, assignment.seed, context)
+            held = hold_images(stream)
+            source = _shuffled(held, batch_size, assignment.seed, context)
+            if order.fellows is None:
+                return source
+            return WithFellowEyes(
+                source,
+                held,
+                np.array(order.fellows),
+                fellow_probability,
+                assignment.seed,
+                rank=context.rank,
+                world_size=context.world_size,
+            )
         return StreamedBatches(
             stream,
             EpochClock(order.clock),
@@ -87,7 +103,7 @@ def _learn(order: Work, context: RayContext) -> None:
     match order.loop:
         case "pretrain":
             stage = PretrainStage.model_validate(order.settings)
-            source = streamed(stage.optim.batch_size)
+            source = streamed(stage.optim.batch_size, fellow_probability=stage.fellow_eye_probability)
             pretrain(stage, PretrainImages(source, labelled, validation), assignment, context)
         case "finetune":
             tuned = FinetuneStage.model_validate(order.settings)

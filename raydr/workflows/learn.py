@@ -11,6 +11,7 @@ from raydr.build import check_method
 from raydr.config.images import DataSettings
 from raydr.config.jobs import Job
 from raydr.config.stages import DistillStage, FinetuneStage, PretrainStage
+from raydr.data.manifest import fellows_of
 from raydr.engine.package import Head
 from raydr.errors import InputError
 from raydr.images.preprocess import Preprocess
@@ -84,6 +85,7 @@ def learn(stage: Stage, settings: Job, lesson: Lesson) -> Outcome:
             num_streamed=0 if stream is None else stream.num_images,
             clock=None if stream is None or stream.clock is None else stream.clock.name,
             whole=whole,
+            fellows=_fellows(rows, lesson.section, stream),
             threads=settings.cluster.threads_per_worker,
             teacher_logits=lesson.teacher_logits,
             head=lesson.head,
@@ -147,6 +149,27 @@ def _stream(rows: Rows, *, data: DataSettings, preprocess: Preprocess, settings:
     if lost := len(rows.train) - stream.num_images:
         say(f"  {lost} of {len(rows.train)} training images cannot be read and are left out; `prepare` lists them")
     return stream
+
+
+def _fellows(
+    rows: Rows, section: PretrainStage | FinetuneStage | DistillStage, stream: Stream | None
+) -> list[int] | None:
+    """The other eye of every row, None where the settings do not ask for it."""
+    if not isinstance(section, PretrainStage) or not section.fellow_eye_probability:
+        return None
+    if stream is None or stream.clock is not None:
+        raise InputError(
+            f"fellow_eye_probability: {len(rows.train)} images do not fit into memory and are streamed, where the "
+            "other eye is not at hand; allowed is 0, a smaller preprocess.side_px, or nodes with a larger object store"
+        )
+    fellow = fellows_of(rows.manifest)
+    if not (fellow[rows.train] >= 0).any():
+        raise InputError(
+            "fellow_eye_probability: the manifest has no patient with a left and a right eye among the training "
+            "images; allowed is 0"
+        )
+    found: list[int] = fellow.tolist()
+    return found
 
 
 def _outcome(result: TrainingResult, *, model_folder: str, rows: Rows) -> Outcome:

@@ -1,10 +1,11 @@
 """What both ranks do in the tests of whole methods over workers; a module of its own, so that processes can import it.
 
-Another method is one more entry of ``METHODS``, and of ``MOMENTUM_METHODS`` if it has a network that follows.
+Another method is one more entry of ``METHODS``, by its name unless its settings say that, and of ``MOMENTUM_METHODS``
+if it has a network that follows.
 """
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from unittest import mock
@@ -27,6 +28,14 @@ from raydr.models.momentum import MomentumNetwork
 
 METHODS = {
     "simclr": {"hidden_dim": 16, "projection_dim": 8, "temperature": 0.3},
+    "simclr_memory": {
+        "name": "simclr",
+        "hidden_dim": 16,
+        "projection_dim": 8,
+        "temperature": 0.3,
+        "memory_size": 40,
+        "memory_momentum": 0.5,
+    },
     "byol": {"hidden_dim": 16, "projection_dim": 8, "momentum": 0.5},
     "moco_v3": {"hidden_dim": 16, "projection_dim": 8, "temperature": 0.3, "momentum": 0.5},
     "vicreg": {"hidden_dim": 16, "projection_dim": 8},
@@ -41,11 +50,12 @@ METHODS = {
     },
     "mae": {"decoder_dim": 32, "decoder_depth": 1, "hidden_fraction": 0.5},
 }
-MOMENTUM_METHODS = ("byol", "moco_v3", "dino")
+MOMENTUM_METHODS = ("simclr_memory", "byol", "moco_v3", "dino")
 SHUFFLING_METHODS = ("byol", "moco_v3")
 LEARNING_RATES = dict.fromkeys(MOMENTUM_METHODS, 0.5) | {"dino": 5.0}
 BACKBONES = dict.fromkeys(METHODS, "test_resnet") | {"mae": "test_vit"}
 WITHOUT_BATCH_NORM = ("mae",)
+WITHOUT_SECOND_VIEW = ("mae",)
 NUM_IMAGES, SIDE_PX = 16, 32
 OF_RANK = ([0, 1, 2, 3, 8, 9, 10, 11], [4, 5, 6, 7, 12, 13, 14, 15])
 """Images of each rank: its first half and the other's are the first half of the whole batch, so pieces match too."""
@@ -62,6 +72,8 @@ class Case:
     batch_norm: str
     in_pieces: bool = False
     detached: bool = False
+    twins: bool = False
+    """Second views are of another image."""
 
 
 CASES = [
@@ -71,6 +83,12 @@ CASES = [
     for in_pieces in (False, True)
 ]
 CASES += [Case(method, "shuffled", in_pieces) for method in SHUFFLING_METHODS for in_pieces in (False, True)]
+CASES += [
+    Case(method, "synced", in_pieces, twins=True)
+    for method in METHODS
+    if method not in WITHOUT_SECOND_VIEW
+    for in_pieces in (False, True)
+]
 DETACHED = Case("simclr", "synced", detached=True)
 
 
@@ -106,9 +124,15 @@ def images() -> torch.Tensor:
     return torch.nn.functional.interpolate(coarse, SIDE_PX, mode="bilinear").to(torch.uint8)
 
 
-def batch_of(rank: int, world_size: int) -> Batch:
-    rows = torch.tensor(OF_RANK[rank]) if world_size > 1 else torch.arange(NUM_IMAGES)
+def batch_of(rank: int, world_size: int, whole: Iterable[int] = range(NUM_IMAGES)) -> Batch:
+    """A rank's images, or all of them in the order of ``whole``."""
+    rows = torch.tensor(OF_RANK[rank] if world_size > 1 else list(whole))
     return Batch(images()[rows], rows, torch.full((len(rows),), -1))
+
+
+def with_twins(batch: Batch) -> Batch:
+    """Each image's twin is the one beside it."""
+    return replace(batch, twin=images()[batch.row ^ 1])
 
 
 def build(case: Case, rank: int, world_size: int) -> Method:
@@ -147,8 +171,9 @@ def loss_and_gradient(case: Case, rank: int, world_size: int) -> tuple[float, np
         gather: Callable[[torch.Tensor], torch.Tensor] = step.gather  # type: ignore[attr-defined]
         step = replace(step, gather=lambda local: gather(local).detach())  # type: ignore[type-var]
     generator = torch.Generator().manual_seed(rank)
+    batch = batch_of(rank, world_size)
     with mock.patch.object(mae, "random_order", one_order):
-        loss = backward(step, batch_of(rank, world_size), generator, passes(case, method, world_size))
+        loss = backward(step, with_twins(batch) if case.twins else batch, generator, passes(case, method, world_size))
     gradients = [p.grad.flatten() for p in method.network.parameters() if p.grad is not None]
     return float(loss), torch.cat(gradients).numpy()
 
@@ -165,9 +190,10 @@ def state_after_three_steps(method_name: str, rank: int, world_size: int) -> dic
     start = _arrays(network.target)
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimizer = torch.optim.SGD(trained, lr=LEARNING_RATES[method_name])
+    batch = batch_of(rank, world_size, whole=[*OF_RANK[0], *OF_RANK[1]])  # a memory keeps them in the ranks' order
     for number in range(3):
         optimizer.zero_grad()
-        backward(method.step, batch_of(rank, world_size), torch.Generator(), passes(case, method, world_size))
+        backward(method.step, batch, torch.Generator(), passes(case, method, world_size))
         optimizer.step()
         method.step.advance((number + 1) / 3)
     return {

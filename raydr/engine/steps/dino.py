@@ -12,8 +12,6 @@ from raydr.losses.dino import centred_targets, cross_view_loss, moved_centre
 from raydr.models.dino_network import DinoNetwork
 from raydr.schedules import cosine_momentum, linear_rise
 
-NUM_GLOBAL_VIEWS = 2
-
 
 @dataclass(frozen=True, slots=True)
 class DinoPace:
@@ -46,10 +44,10 @@ class DinoStep(Step):
 
     def outputs(self, batch: Batch, generator: torch.Generator) -> Outputs:
         """The student's logits of all crops [B, V, K], the teacher's of the two global ones [B, 2, K]."""
-        seen = [self.view(batch.image, generator) for _ in range(NUM_GLOBAL_VIEWS)]
+        seen = [self.view(image, generator) for image in (batch.image, batch.second)]
         narrow = [self.local_view(batch.image, generator) for _ in range(self.num_local_views)]
         with torch.no_grad():
-            teacher = self.network.target(torch.cat(seen)).unflatten(0, (NUM_GLOBAL_VIEWS, -1)).transpose(0, 1)
+            teacher = self.network.target(torch.cat(seen)).unflatten(0, (len(seen), -1)).transpose(0, 1)
         return self.project([*seen, *narrow]), teacher
 
     def loss(self, outputs: Outputs, batch: Batch) -> Tensor:  # noqa: ARG002

@@ -26,7 +26,7 @@ class MomentumStep(Step):
 
     def outputs(self, batch: Batch, generator: torch.Generator) -> Outputs:
         """Predictions for two views and the slow copy's embeddings of both, [B, D] each."""
-        views = (self.view(batch.image, generator), self.view(batch.image, generator))
+        views = (self.view(batch.image, generator), self.view(batch.second, generator))
         return (*self.predict(*views), *(self.embed_target(view, generator) for view in views))
 
     def advance(self, progress: float) -> None:

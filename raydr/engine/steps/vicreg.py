@@ -24,7 +24,7 @@ class VicregStep(Step):
 
     def outputs(self, batch: Batch, generator: torch.Generator) -> Outputs:
         """Embeddings [B, D] of two views an image."""
-        z = self.embed(torch.cat([self.view(batch.image, generator), self.view(batch.image, generator)]))
+        z = self.embed(torch.cat([self.view(batch.image, generator), self.view(batch.second, generator)]))
         return tuple(z.chunk(2))
 
     def loss(self, outputs: Outputs, batch: Batch) -> Tensor:  # noqa: ARG002

@@ -68,8 +68,8 @@ def test_a_name_may_be_set_on_the_command_line(job):
         ),
         (
             "momentum = 0.9",  # no name: SimCLR's section, whose name is in no file
-            "method.momentum: no such key; allowed: name, batch_norm, temperature, hidden_dim, projection_dim, "
-            "projection_layers, decoupled",
+            "method.momentum: no such key; did you mean memory_momentum?; allowed: name, batch_norm, temperature, "
+            "hidden_dim, projection_dim, projection_layers, decoupled, memory_size, memory_momentum",
         ),
         (
             "name = 'dino'\nlocal_area = [0.5, 0.4]",
@@ -78,6 +78,8 @@ def test_a_name_may_be_set_on_the_command_line(job):
         ("name = 'dino'\nlocal_side_px = 8", "method.local_side_px: must be at least 16 (got 8)"),
         ("name = 'vicreg'\ncovariance_weight = -1.0", "method.covariance_weight: must be at least 0 (got -1.0)"),
         ("name = 'mae'\nhidden_fraction = 1.0", "method.hidden_fraction: must be below 1 (got 1.0)"),
+        ("memory_size = -1", "method.memory_size: must be at least 0 (got -1)"),
+        ("memory_momentum = 1.0", "method.memory_momentum: must be below 1 (got 1.0)"),
         ("temperature = 0", "method.temperature: must be above 0 (got 0)"),
         ("name = 'moco_v3'\nmomentum = 1.0", "method.momentum: must be below 1 (got 1.0)"),
         ("name = 'moco_v3'\nprojection_layers = 1", "method.projection_layers: must be at least 2 (got 1)"),
@@ -99,6 +101,12 @@ def test_a_mistake_is_one_line_under_the_files_own_key(job, text, line):
 def test_a_name_set_on_the_command_line_does_not_fit_another_methods_keys(job):
     (line,) = lines(job("[method]\ntemperature = 0.1"), method__name="byol")
     assert line.startswith("job.toml: method.temperature: no such key")
+
+
+def test_mae_has_no_second_view_for_another_eye(job):
+    (line,) = lines(job('[method]\nname = "mae"'), fellow_eye_probability=0.3)
+    assert line.endswith("fellow_eye_probability: must be 0 with method 'mae', which has no second view (got 0.3)")
+    assert not lines(job('[method]\nname = "dino"'), fellow_eye_probability=0.3)
 
 
 def test_momentum_methods_may_shuffle():

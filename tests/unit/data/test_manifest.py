@@ -5,7 +5,16 @@ import pyarrow as pa
 import pytest
 
 from raydr import storage
-from raydr.data.manifest import SCHEMA, grades_of, patients_of, read_manifest, rows_of_images, rows_where, summary
+from raydr.data.manifest import (
+    SCHEMA,
+    fellows_of,
+    grades_of,
+    patients_of,
+    read_manifest,
+    rows_of_images,
+    rows_where,
+    summary,
+)
 from raydr.errors import InputError
 
 
@@ -92,3 +101,41 @@ def test_the_summary_counts_images_patients_and_grades(manifest):
     assert (train["dataset"], train["split"], train["images"], train["patients"]) == ("a", "train", 2, 1)
     assert [train[f"grade_{grade}"] for grade in range(5)] == [1, 0, 0, 1, 0]
     assert (external["dataset"], external["split"], external["grade_2"]) == ("b", "external", 1)
+
+
+def eyes(*rows: tuple[str | None, str | None, str | None, str | None]) -> pa.Table:
+    """A manifest of (patient, exam, split, eye)."""
+    names = ("patient_id", "exam_id", "split", "eye")
+    columns = [dict(zip(names, row, strict=True)) for row in rows]
+    common = {"dataset": "a", "grade": None}
+    return pa.Table.from_pylist(
+        [{**common, **row, "image_id": str(n), "uri": f"/{n}"} for n, row in enumerate(columns)], schema=SCHEMA
+    )
+
+
+def test_a_fellow_is_the_other_eye_of_the_same_patient_exam_and_split():
+    manifest = eyes(
+        ("p", None, "train", "left"),
+        ("q", None, "train", "right"),
+        ("p", None, "train", "right"),
+        ("r", "1", "train", "left"),
+        ("r", "2", "train", "right"),  # another exam
+        ("s", None, "train", "left"),
+        ("s", None, "test", "right"),  # another split
+    )
+    assert fellows_of(manifest).tolist() == [2, -1, 0, -1, -1, -1, -1]
+
+
+def test_an_unknown_patient_or_eye_has_no_fellow():
+    manifest = eyes((None, None, "train", "left"), (None, None, "train", "right"), *[("p", None, "train", None)] * 2)
+    assert fellows_of(manifest).tolist() == [-1] * 4
+
+
+def test_patients_of_one_name_in_two_datasets_are_no_fellows():
+    manifest = eyes(("p", None, "train", "left"), ("p", None, "train", "right"))
+    assert fellows_of(replaced(manifest, "dataset", pa.array(["a", "b"]))).tolist() == [-1, -1]
+
+
+def test_several_images_of_an_eye_take_turns_with_those_of_the_other():
+    manifest = eyes(*[("p", "1", "train", eye) for eye in ("left", "left", "left", "right", "right")])
+    assert fellows_of(manifest).tolist() == [3, 4, 3, 0, 1]

@@ -1,8 +1,15 @@
-"""DINO's step: exact in pieces, its centre moves once a batch, and a saved state holds all that the next step needs."""
+"""DINO's step: the paper's algorithm, exact in pieces, its centre moves once a batch, its state holds all it needs."""
+
+import copy
+import itertools
+import math
+from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
 
 from raydr.engine.accumulation import Passes, backward
 from raydr.engine.batch import Batch
@@ -89,6 +96,69 @@ def test_pieces_have_the_whole_batchs_gradient_and_move_the_centre_once(pieces_o
     once = 0.9 * start + 0.1 * teacher.mean(dim=(0, 1))
     torch.testing.assert_close(pieces.network.centre, once)
     assert (once - start).abs().max() > 1e-3
+
+
+class LiteralHead(nn.Module):
+    """The authors' head: a weight-normalised last layer with lengths fixed at 1 after a bottleneck of unit length."""
+
+    def __init__(self, head: DinoHead) -> None:
+        super().__init__()
+        self.mlp = copy.deepcopy(head.layers)
+        self.last = weight_norm(nn.Linear(head.prototypes.shape[1], len(head.prototypes), bias=False))
+        self.last.parametrizations.weight.original0.data.fill_(1.0)
+        self.last.parametrizations.weight.original0.requires_grad_(requires_grad=False)
+        self.last.parametrizations.weight.original1.data.copy_(head.prototypes.data)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return self.last(F.normalize(self.mlp(features), dim=-1, p=2))
+
+
+def literal_run(network: DinoNetwork, num_steps: int) -> tuple[list[float], nn.Module, torch.Tensor]:
+    """Algorithm 1 of arXiv:2104.14294 with several crops (eq. 3): losses, teacher and centre after some steps."""
+    student = nn.Sequential(
+        copy.deepcopy(network.online.embedding.backbone), LiteralHead(network.online.embedding.projector)
+    )
+    teacher = copy.deepcopy(student)
+    C, tps, m, losses = network.centre.clone(), 0.1, 0.9, []  # noqa: N806  # the paper's names
+    sgd = torch.optim.SGD([p for p in student.parameters() if p.requires_grad], lr=0.1)
+    for number in range(num_steps):
+        tpt = 0.04 + (0.08 - 0.04) * min(number / num_steps / 0.5, 1)
+        generator, image = torch.Generator().manual_seed(number), batch_of().image
+        x = [view_of(8, 0.3)(image, generator) for _ in range(2)] + [view_of(4, 0.3)(image, generator) for _ in "ab"]
+        s, t = [student(crop) for crop in x], [teacher(crop).detach() for crop in x[:2]]
+        pairs = [(i, j) for i, j in itertools.product(range(2), range(4)) if i != j]
+        loss = 0
+        for i, j in pairs:
+            p = F.softmax((t[i] - C) / tpt, dim=1)
+            loss = loss - (p * F.log_softmax(s[j] / tps, dim=1)).sum(dim=1).mean() / len(pairs)
+        sgd.zero_grad()
+        loss.backward()
+        sgd.step()
+        losses.append(loss.item())
+        share = 1 - (1 - PACE.momentum) * (math.cos(math.pi * (number + 1) / num_steps) + 1) / 2
+        for gt, gs in zip(teacher.parameters(), student.parameters(), strict=True):
+            gt.data = share * gt.data + (1 - share) * gs.data
+        C = m * C + (1 - m) * torch.cat(t).mean(dim=0)  # noqa: N806
+    return losses, teacher, C
+
+
+def test_six_steps_are_the_papers_algorithm_line_by_line():
+    num_steps = 6
+    step = replace(step_of(), pace=replace(PACE, frozen_fraction=0.0))
+    expected, teacher, centre = literal_run(step.network, num_steps)
+    sgd = torch.optim.SGD([p for p in step.network.parameters() if p.requires_grad], lr=0.1)
+    losses = []
+    for number in range(num_steps):
+        sgd.zero_grad()
+        generator = torch.Generator().manual_seed(number)
+        losses.append(backward(step, batch_of(), generator, Passes(step.network)).item())
+        sgd.step()
+        step.advance((number + 1) / num_steps)
+    assert losses == pytest.approx(expected, rel=1e-4)
+    assert max(losses) - min(losses) > 0.05
+    torch.testing.assert_close(step.network.centre, centre, rtol=1e-3, atol=1e-5)
+    image = view_of(8, 0.0)(batch_of().image, torch.Generator())
+    torch.testing.assert_close(step.network.target(image), teacher(image), rtol=1e-3, atol=1e-4)
 
 
 def test_the_loss_takes_the_centre_of_before_the_step():

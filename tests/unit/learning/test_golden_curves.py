@@ -24,6 +24,13 @@ from raydr.learning.assignment import seed_weights
 
 METHODS = {
     "simclr": {"hidden_dim": 32, "projection_dim": 16},
+    "simclr_memory": {
+        "name": "simclr",
+        "hidden_dim": 32,
+        "projection_dim": 16,
+        "memory_size": 40,
+        "memory_momentum": 0.9,
+    },
     "byol": {"hidden_dim": 32, "projection_dim": 16, "momentum": 0.9},
     "moco_v3": {"hidden_dim": 32, "projection_dim": 16, "momentum": 0.9},
     "vicreg": {"hidden_dim": 32, "projection_dim": 16},
@@ -123,6 +130,8 @@ def test_another_momentum_is_another_curve(name):
     ("name", "changes"),
     [
         ("simclr", {"decoupled": True}),
+        ("simclr_memory", {"memory_size": 0}),
+        ("simclr_memory", {"memory_size": 24}),
         ("vicreg", {"covariance_weight": 4.0}),
         ("dino", {"centre_momentum": 0.5}),
         ("dino", {"temperature_warmup_fraction": 0.1}),
