@@ -1,8 +1,8 @@
 """What a student learns from."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from raydr.config.explain import wrong_keys
 from raydr.config.section import Fraction, NonNegativeFloat, PositiveFloat, Section
@@ -16,6 +16,18 @@ _WEIGHTS = (
     "consistency_weight",
     "label_weight",
 )
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+Teachers = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_listed, json_schema_input_type=str | tuple[str, ...]),
+    Field(min_length=1, strict=False),
+]
+"""One folder or several; a single one need not be in a list."""
 
 
 class DistillationSettings(Section):

@@ -14,6 +14,7 @@ from raydr.config.capacity import (
     impossible_machines,
     missing_figures,
 )
+from raydr.config.distillation import Teachers
 from raydr.config.explain import Problem, wrong_keys
 from raydr.config.images import DataSettings, PreprocessSettings, RetinaSettings
 from raydr.config.learning import DownstreamModelSettings
@@ -104,8 +105,9 @@ class DistillSettings(DistillStage, Job):
 
     job: Literal["distill"]
     data: DataSettings
-    teacher: str
-    """Checkpoint folder of the teacher; the student takes its preprocessing and its head."""
+    teacher: Teachers
+    """Checkpoint folder of the teacher, or a list of them (an ensemble): the mean of their logits teaches. The student
+    takes their preprocessing and their head, in which they must not differ."""
 
     @model_validator(mode="after")
     def _weights_exist(self) -> Self:
@@ -118,7 +120,8 @@ class SearchSettings(SearchStage, Job):
 
     job: Literal["search"]
     data: DataSettings
-    teacher: str
+    teacher: Teachers
+    """As in `distill`: a folder, or a list of them."""
     distill: DistillStage = DistillStage()
 
     @model_validator(mode="after")

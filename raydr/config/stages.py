@@ -111,6 +111,9 @@ class FinetuneStage(Section):
     augment: Preset = "weak"
     class_balance: bool = True
     """Weigh classes by the inverse of their frequency among the labels."""
+    ensemble: PositiveInt = 1
+    """Networks that are trained on the same labels, with the seeds `seed`, `seed` + 1, …; the mean of their logits
+    teaches the student, the first of them is what is tested as the teacher."""
     keep: Literal["best", "last"] = "best"
     """The epoch whose weights are kept: the best on the validation patients, or the last."""
 

@@ -36,10 +36,13 @@ class DistilImages:
 
 @dataclass(frozen=True, slots=True)
 class Teaching:
-    """The teacher's outputs [rows of the manifest, outputs] (NaN where it has none) and what its head is."""
+    """What a teacher is and what it said."""
 
-    logits: NDArray[np.float32]
     head: Head
+    folders: tuple[str, ...]
+    """Model folders of its networks."""
+    logits: NDArray[np.float32] | None = None
+    """[rows of the manifest, outputs], NaN where it has none; None where it was not asked beforehand."""
 
 
 def distil(

@@ -12,16 +12,15 @@ from raydr.data.epochs import EpochClock
 from raydr.data.streams import collect_pool
 from raydr.engine.batch import empty_pool
 from raydr.engine.fit import StoppedError
-from raydr.engine.package import Head
 from raydr.engine.sources import BatchSource, Images, ShuffledPool, local_batch_size
 from raydr.learning.assignment import Assignment
-from raydr.learning.distil import DistilImages, Teaching, distil
+from raydr.learning.distil import DistilImages, distil
 from raydr.learning.finetune import FinetuneImages, finetune
 from raydr.learning.pretrain import PretrainImages, pretrain
 from raydr.training.board import Board
 from raydr.training.context import RayContext
 from raydr.training.streams import StreamedBatches, hold_images, use_threads
-from raydr.training.teacher import read_teacher_logits
+from raydr.training.teacher import Teacher
 
 STREAM, LABELLED, VALIDATION = "stream", "labelled", "validation"
 """Names of the datasets: a stream with a clock is split over the workers, all else comes to each of them whole."""
@@ -44,8 +43,7 @@ class Work:
     whole: tuple[str, ...] = ()
     """Which of the other datasets there are."""
     threads: int | None = None
-    teacher_logits: str | None = None
-    head: Head | None = None
+    teacher: Teacher | None = None
     board: str | None = None
     """Name of the board that the driver looks at; `train` puts it in."""
 
@@ -95,11 +93,10 @@ def _learn(order: Work, context: RayContext) -> None:
             finetune(tuned, FinetuneImages(pool_source, labelled, validation), assignment, context)
         case "distil":
             taught = DistillStage.model_validate(order.settings)
-            if order.teacher_logits is None or order.head is None:
-                raise ValueError("distillation needs the teacher's logits and head")
-            teaching = Teaching(read_teacher_logits(order.teacher_logits), order.head)
+            if order.teacher is None:
+                raise ValueError("distillation needs a teacher")
             images = DistilImages(streamed(taught.optim.batch_size), labelled, validation)
-            distil(taught, images, teaching, assignment, context)
+            distil(taught, images, order.teacher.teaching(), assignment, context)
 
 
 def _shuffled(images: Images, batch_size: int, seed: int, context: RayContext) -> ShuffledPool:

@@ -10,7 +10,7 @@ from raydr.workflows.job import Outcome, Pipeline, Stage, perform
 from raydr.workflows.learn import Lesson, inputs_of, learn, model_input
 from raydr.workflows.result import StageResult
 from raydr.workflows.sections import section
-from raydr.workflows.teaching import read_teacher, teach
+from raydr.workflows.teaching import read_teacher, teach, teacher_inputs
 
 
 def distill(settings: DistillSettings, *, pipeline: Pipeline | None = None) -> StageResult:
@@ -20,7 +20,7 @@ def distill(settings: DistillSettings, *, pipeline: Pipeline | None = None) -> S
         teacher, head = read_teacher(settings.teacher)
         check_losses(settings.distillation, NUM_OUTPUTS[head])
         with connected(settings.cluster):
-            logits = teach(
+            taught = teach(
                 stage.path(f"teacher-{stage.name}.parquet"),
                 teacher=settings.teacher,
                 head=head,
@@ -30,9 +30,9 @@ def distill(settings: DistillSettings, *, pipeline: Pipeline | None = None) -> S
                 cluster=settings.cluster,
             )
             student = section(DistillStage, settings)
-            lesson = Lesson("distil", student, settings.data, teacher.preprocess, logits, head)
+            lesson = Lesson("distil", student, settings.data, teacher.preprocess, taught)
             return learn(stage, settings, lesson)
 
     weights = model_input(settings.model.weights)
-    inputs = inputs_of(settings.data, teacher=settings.teacher, weights=weights)
+    inputs = inputs_of(settings.data, **teacher_inputs(settings.teacher), weights=weights)
     return perform(settings, "distill", inputs=inputs, pipeline=pipeline, body=body)

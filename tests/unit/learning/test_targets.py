@@ -12,7 +12,10 @@ from raydr.pseudolabels import probabilities
 
 def targets(tmp_path, logits, labelled=(), head="binary", **settings):
     return targets_of(
-        DistillationSettings(**settings), Teaching(logits, head), np.array(labelled, np.int64), LocalContext(tmp_path)
+        DistillationSettings(**settings),
+        Teaching(head, ("teacher",), logits),
+        np.array(labelled, np.int64),
+        LocalContext(tmp_path),
     )
 
 
