@@ -14,7 +14,7 @@ from raydr.workflows.sections import section
 
 
 def finetune(settings: FinetuneSettings, *, pipeline: Pipeline | None = None) -> StageResult:
-    """The result of fine-tuning; its artifacts are the teacher, `model`, and others of an ensemble, `model_1` and so on."""
+    """The result of fine-tuning; its artifacts are the teacher, `model`, and `model_1` and so on of an ensemble."""
 
     def body(stage: Stage) -> Outcome:
         preprocess = build_preprocess(settings.preprocess, through_px=through_px(settings.data))
