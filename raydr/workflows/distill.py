@@ -21,7 +21,7 @@ def distill(settings: DistillSettings, *, pipeline: Pipeline | None = None) -> S
         check_losses(settings.distillation, NUM_OUTPUTS[head])
         with connected(settings.cluster):
             taught = teach(
-                stage.path(f"teacher-{stage.name}.parquet"),
+                stage.path(f"teacher-{stage.name}.parquet") if settings.distillation.asks_beforehand else None,
                 teacher=settings.teacher,
                 head=head,
                 rows=rows_of(settings.data),

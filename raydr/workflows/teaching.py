@@ -47,7 +47,7 @@ def read_teacher(folders: Sequence[str]) -> tuple[ModelDescription, Head]:
 
 
 def teach(
-    uri: str,
+    uri: str | None,
     *,
     teacher: Sequence[str],
     head: Head,
@@ -56,12 +56,14 @@ def teach(
     num_views: NumViews,
     cluster: ClusterSettings,
 ) -> Teacher:
-    """The teacher, its logits on the training images now in ``uri``; needs a connected cluster.
+    """The teacher, its logits on the training images now in ``uri`` (None: not asked for); needs a connected cluster.
 
     They are the mean over its networks and ``num_views`` views of each image: the mean of logits, not of
     probabilities, so that a temperature softens one network and several alike.
     """
     found = Teacher(head, tuple(storage.absolute(folder) for folder in teacher), storage.absolute(data.manifest), uri)
+    if uri is None:
+        return found
     if storage.exists(uri):
         say("  teacher: its outputs are there already")
         return found
