@@ -1,6 +1,6 @@
 """The settings of every verb; `job` names the verb, so a wrong file fails by name."""
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import field_validator, model_validator
 
@@ -18,6 +18,7 @@ from raydr.config.distillation import Teachers
 from raydr.config.explain import Problem, wrong_keys
 from raydr.config.images import DataSettings, PreprocessSettings, RetinaSettings
 from raydr.config.learning import DownstreamModelSettings
+from raydr.config.presets import PresetName
 from raydr.config.section import PositiveInt, Section, Seed
 from raydr.config.site import ClusterSettings, TrackingSettings
 from raydr.config.space import check_space
@@ -165,6 +166,8 @@ class RunSettings(Job):
     job: Literal["run"]
     preprocess: PreprocessSettings = PreprocessSettings()
     """The input of every network; `prepare` shares its crop and enhancement."""
+    preset: PresetName = "default"
+    """That of `pretrain`, `finetune` and `distill`, where they name none of their own."""
     index: IndexStage
     prepare: PrepareStage | None = None
     """Null: the later stages stream the original photographs."""
@@ -173,6 +176,15 @@ class RunSettings(Job):
     distill: DistillStage = DistillStage()
     search: SearchStage
     evaluate: EvaluateStage = EvaluateStage()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _hand_down(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or data.get("preset") != "paper":
+            return data
+        stages = {name: data.get(name, {}) for name in ("pretrain", "finetune", "distill")}
+        tables = {name: {"preset": "paper", **stage} for name, stage in stages.items() if isinstance(stage, dict)}
+        return {**data, **tables}
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

@@ -8,7 +8,7 @@ from raydr.config.section import Fraction, NonNegativeFloat, PositiveFloat, Posi
 
 BatchSize = Annotated[int, Field(ge=2)]
 """Images a step over all workers."""
-Preset = Literal["none", "weak", "weak_medium", "strong", "paper"]
+Preset = Literal["none", "weak", "weak_medium", "strong", "paper", "paper_crop", "paper_colour"]
 
 
 class ModelSettings(Section):
@@ -70,6 +70,9 @@ class HeadSettings(Section):
 
     kind: Literal["binary", "grades"] = "binary"
     """`binary`: one logit, referable DR (grade >= 2); `grades`: five ICDR grades, referable is their sum from 2 on."""
+    start: Literal["fresh", "weights"] = "fresh"
+    """Where the head starts: at random, or as that of the classifier whose folder `model.weights` names, which is then
+    trained on."""
 
 
 class ProbeSettings(Section):
