@@ -153,6 +153,9 @@ class DistillStage(LearningStage):
 
     model: DownstreamModelSettings = DownstreamModelSettings()
     distillation: DistillationSettings = DistillationSettings()
+    rounds: PositiveInt = 1
+    """Each round's student is the next one's teacher (arXiv:1911.04252); give it noise to learn through: views
+    (`augment`), `model.drop_rate`. `distillation.correct_prior` is for the first teacher only."""
     labelled_fraction: Fraction = 0.25
     """Labelled images that join every batch, as a share of the batch size: few of the pool's own images have labels."""
     optim: DistillOptim = DistillOptim()

@@ -7,14 +7,15 @@ from raydr.engine.package import NUM_OUTPUTS
 from raydr.workflows.cluster import connected
 from raydr.workflows.images import rows_of
 from raydr.workflows.job import Outcome, Pipeline, Stage, perform
-from raydr.workflows.learn import Lesson, inputs_of, learn, model_input
+from raydr.workflows.learn import inputs_of, model_input
 from raydr.workflows.result import StageResult
+from raydr.workflows.rounds import distil_in_rounds
 from raydr.workflows.sections import section
 from raydr.workflows.teaching import read_teacher, teach, teacher_inputs
 
 
 def distill(settings: DistillSettings, *, pipeline: Pipeline | None = None) -> StageResult:
-    """The result of distillation; its artifact `model` is the student."""
+    """The result of distillation; its artifact `model` is the student, of the last round where there are several."""
 
     def body(stage: Stage) -> Outcome:
         teacher, head = read_teacher(settings.teacher)
@@ -30,8 +31,9 @@ def distill(settings: DistillSettings, *, pipeline: Pipeline | None = None) -> S
                 cluster=settings.cluster,
             )
             student = section(DistillStage, settings)
-            lesson = Lesson("distil", student, settings.data, teacher.preprocess, taught)
-            return learn(stage, settings, lesson)
+            return distil_in_rounds(
+                stage, settings, student, data=settings.data, preprocess=teacher.preprocess, teacher=taught
+            )
 
     weights = model_input(settings.model.weights)
     inputs = inputs_of(settings.data, **teacher_inputs(settings.teacher), weights=weights)

@@ -13,7 +13,7 @@ from raydr.build import check_method
 from raydr.config.images import DataSettings
 from raydr.config.jobs import Job
 from raydr.config.stages import DistillStage, FinetuneStage, PretrainStage
-from raydr.engine.package import DESCRIPTION
+from raydr.engine.package import DESCRIPTION, read_description
 from raydr.errors import InputError
 from raydr.images.preprocess import Preprocess
 from raydr.learning.assignment import Assignment
@@ -64,13 +64,20 @@ def learn(stage: Stage, settings: Job, lesson: Lesson) -> Outcome:
 
     The artifact `model` is the network's folder, whatever it is called.
     """
-    record, model = stage.path(RAY_FOLDER, f"{lesson.model}-{stage.name}.json"), stage.path(lesson.model)
-    if storage.exists(record) and storage.exists(storage.join(model, DESCRIPTION)):
+    record = stage.path(RAY_FOLDER, f"{lesson.model}-{stage.name}.json")
+    if storage.exists(record) and _is_made_by(stage, stage.path(lesson.model)):
         say(f"  {lesson.loop}: {lesson.model} is trained already")
         return Outcome(**json.loads(storage.read_bytes(record)))
     outcome = _learn(stage, settings, lesson)
     storage.write_bytes(record, json.dumps(dataclasses.asdict(outcome)).encode())
     return outcome
+
+
+def _is_made_by(stage: Stage, model: str) -> bool:
+    """Whether the model is there and of this stage's settings: attempts with others use the same folders."""
+    if not storage.exists(storage.join(model, DESCRIPTION)):
+        return False
+    return read_description(model).provenance.get("settings") == stage.settings_digest
 
 
 def _learn(stage: Stage, settings: Job, lesson: Lesson) -> Outcome:

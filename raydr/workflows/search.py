@@ -25,8 +25,9 @@ from raydr.workflows.cluster import connected
 from raydr.workflows.console import say
 from raydr.workflows.images import Rows, rows_of, small_pool
 from raydr.workflows.job import RAY_FOLDER, Outcome, Pipeline, Stage, perform
-from raydr.workflows.learn import Lesson, inputs_of, learn, model_input
+from raydr.workflows.learn import inputs_of, model_input
 from raydr.workflows.result import StageResult
+from raydr.workflows.rounds import distil_in_rounds
 from raydr.workflows.sections import section
 from raydr.workflows.teaching import read_teacher, teach, teacher_inputs
 
@@ -56,8 +57,9 @@ def search(settings: SearchSettings, *, pipeline: Pipeline | None = None) -> Sta
             best = trials[0]
             say(f"  best trial {best.number + 1}: validation AUC {best.best_auc:.4f}, {_sample_text(best.sample)}")
             student = with_overrides(settings.distill, best.sample)
-            lesson = Lesson("distil", student, settings.data, teacher.preprocess, taught)
-            refit = learn(stage, settings, lesson)
+            refit = distil_in_rounds(
+                stage, settings, student, data=settings.data, preprocess=teacher.preprocess, teacher=taught
+            )
         metrics = {
             **refit.metrics,
             "best_trial": {"number": best.number, "val_auc": best.best_auc, "settings": best.sample},
