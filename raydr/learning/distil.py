@@ -40,11 +40,11 @@ class DistilImages:
 class Teaching:
     """What a teacher is and what it said."""
 
-    head: Head
-    folders: tuple[str, ...]
-    """Model folders of its networks."""
-    logits: NDArray[np.float32] | None = None
+    logits: NDArray[np.float32] | None
     """[rows of the manifest, outputs], NaN where it has none; None where it was not asked beforehand."""
+    head: Head
+    folders: tuple[str, ...] = ()
+    """Model folders of its networks, for a student that asks it online."""
 
 
 def distil(

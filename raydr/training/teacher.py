@@ -27,9 +27,9 @@ class Teacher:
     def teaching(self) -> Teaching:
         """What a student's loop wants of it."""
         if self.outputs is None:
-            return Teaching(self.head, self.folders)
+            return Teaching(None, self.head, self.folders)
         image_ids = storage.read_table(self.manifest, columns=["image_id"])["image_id"]
-        return Teaching(self.head, self.folders, read_teacher_logits(self.outputs, image_ids))
+        return Teaching(read_teacher_logits(self.outputs, image_ids), self.head, self.folders)
 
 
 def write_teacher_logits(uri: str, image_ids: pa.ChunkedArray, logits: NDArray[np.float32]) -> None:

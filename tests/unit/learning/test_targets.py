@@ -13,7 +13,7 @@ from raydr.pseudolabels import probabilities
 def targets(tmp_path, logits, labelled=(), head="binary", **settings):
     return targets_of(
         DistillationSettings(**settings),
-        Teaching(head, ("teacher",), logits),
+        Teaching(logits, head),
         np.array(labelled, np.int64),
         LocalContext(tmp_path),
     )
