@@ -11,6 +11,7 @@ from raydr.losses.decoupled import decoupled_loss
 from raydr.losses.distillation import hard_target_loss, soft_target_loss
 from raydr.losses.sharpened import sharpened_target_loss
 from raydr.losses.standardised import standardised_loss
+from raydr.models.ensemble import Ensemble
 
 
 def build_distil_step(
@@ -19,15 +20,11 @@ def build_distil_step(
     *,
     view: View,
     strong_view: View,
-    targets: Targets,
+    targets: Targets | None,
+    teacher: Ensemble | None,
     class_weights: torch.Tensor | None,
 ) -> DistilStep:
-    """The student's step with the settings' losses and weights.
-
-    Raises:
-        InputError: A loss that needs five grades, and a teacher with one logit.
-    """
-    check_losses(settings, targets.logits.shape[1])
+    """The student's step with the settings' losses and weights; ``teacher`` where it is asked about every view."""
     consistency = None
     if settings.consistency_weight:
         consistency = Consistency(strong_view, settings.consistency_weight, settings.consistency_threshold)
@@ -39,6 +36,8 @@ def build_distil_step(
         label_weight=settings.label_weight,
         class_weights=class_weights,
         consistency=consistency,
+        teacher=teacher,
+        feature_weight=settings.feature_weight,
     )
 
 

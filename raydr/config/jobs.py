@@ -1,6 +1,6 @@
 """The settings of every verb; `job` names the verb, so a wrong file fails by name."""
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import field_validator, model_validator
 
@@ -14,9 +14,11 @@ from raydr.config.capacity import (
     impossible_machines,
     missing_figures,
 )
+from raydr.config.distillation import Teachers
 from raydr.config.explain import Problem, wrong_keys
 from raydr.config.images import DataSettings, PreprocessSettings, RetinaSettings
 from raydr.config.learning import DownstreamModelSettings
+from raydr.config.presets import PresetName
 from raydr.config.section import PositiveInt, Section, Seed
 from raydr.config.site import ClusterSettings, TrackingSettings
 from raydr.config.space import check_space
@@ -104,8 +106,9 @@ class DistillSettings(DistillStage, Job):
 
     job: Literal["distill"]
     data: DataSettings
-    teacher: str
-    """Checkpoint folder of the teacher; the student takes its preprocessing and its head."""
+    teacher: Teachers
+    """Checkpoint folder of the teacher, or a list of them (an ensemble): the mean of their logits teaches. The student
+    takes their preprocessing and their head, in which they must not differ."""
 
     @model_validator(mode="after")
     def _weights_exist(self) -> Self:
@@ -118,7 +121,8 @@ class SearchSettings(SearchStage, Job):
 
     job: Literal["search"]
     data: DataSettings
-    teacher: str
+    teacher: Teachers
+    """As in `distill`: a folder, or a list of them."""
     distill: DistillStage = DistillStage()
 
     @model_validator(mode="after")
@@ -162,6 +166,8 @@ class RunSettings(Job):
     job: Literal["run"]
     preprocess: PreprocessSettings = PreprocessSettings()
     """The input of every network; `prepare` shares its crop and enhancement."""
+    preset: PresetName = "default"
+    """That of `pretrain`, `finetune` and `distill`, where they name none of their own."""
     index: IndexStage
     prepare: PrepareStage | None = None
     """Null: the later stages stream the original photographs."""
@@ -170,6 +176,15 @@ class RunSettings(Job):
     distill: DistillStage = DistillStage()
     search: SearchStage
     evaluate: EvaluateStage = EvaluateStage()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _hand_down(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or data.get("preset") != "paper":
+            return data
+        stages = {name: data.get(name, {}) for name in ("pretrain", "finetune", "distill")}
+        tables = {name: {"preset": "paper", **stage} for name, stage in stages.items() if isinstance(stage, dict)}
+        return {**data, **tables}
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

@@ -8,7 +8,7 @@ from raydr.config.section import Fraction, NonNegativeFloat, PositiveFloat, Posi
 
 BatchSize = Annotated[int, Field(ge=2)]
 """Images a step over all workers."""
-Preset = Literal["none", "weak", "weak_medium", "strong", "paper"]
+Preset = Literal["none", "weak", "weak_medium", "strong", "paper", "paper_crop", "paper_colour"]
 
 
 class ModelSettings(Section):
@@ -59,6 +59,9 @@ class OptimSettings(Section):
     of the whole batch's loss, contrastive losses too, for a third as much computation again (arXiv:2101.06983); batch
     statistics become those of the images at once."""
     gradient_clip: PositiveFloat | None = 1.0
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Above 0: an exponential moving average of the weights over the steps, of this decay once it is warm (0.999 suits
+    some thousand steps), is validated and kept in place of the weights (arXiv:1703.01780)."""
     precision: Literal["fp32", "bf16"] = "fp32"
 
 
@@ -67,6 +70,9 @@ class HeadSettings(Section):
 
     kind: Literal["binary", "grades"] = "binary"
     """`binary`: one logit, referable DR (grade >= 2); `grades`: five ICDR grades, referable is their sum from 2 on."""
+    start: Literal["fresh", "weights"] = "fresh"
+    """Where the head starts: at random, or as that of the classifier whose folder `model.weights` names, which is then
+    trained on."""
 
 
 class ProbeSettings(Section):

@@ -40,6 +40,8 @@ class Choice(Section):
 
 
 SAME_FOR_ALL = {
+    "preset": "cannot be searched: it fills in what a file leaves out, once",
+    "rounds": "cannot be searched: a trial is one round, the refit takes them all",
     "distillation.teacher_views": "cannot be searched: the teacher's outputs are computed once, for every trial",
     "optim.epochs": "cannot be searched: the search's own epochs is the length of a trial, distill's that of the refit",
 }

@@ -1,6 +1,7 @@
 """The settings of each stage: what a verb of its own and `raydr run` have in common."""
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -17,6 +18,7 @@ from raydr.config.learning import (
     ProbeSettings,
 )
 from raydr.config.methods import MaeSettings, MethodSettings, SimclrSettings
+from raydr.config.presets import PAPER_DISTILL, PAPER_FINETUNE, PAPER_PRETRAIN, PresetName, with_preset
 from raydr.config.section import AsTuple, Fraction, PositiveInt, Section
 from raydr.config.sources import BudgetSettings, SourceSettings, SplitSettings
 from raydr.config.space import Choice, Uniform
@@ -92,8 +94,25 @@ class DistillOptim(OptimSettings):
     epochs: PositiveInt = 30
 
 
-class PretrainStage(Section):
+class LearningStage(Section):
+    """A stage that trains a network; its defaults can be those of the paper."""
+
+    paper: ClassVar[Mapping[str, Any]] = {}
+
+    preset: PresetName = "default"
+    """Where the keys that a file leaves out come from: `default`, as documented with each, or `paper`, the settings of
+    arXiv:2208.02408."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, data: Any) -> Any:
+        return with_preset(data, cls.paper)
+
+
+class PretrainStage(LearningStage):
     """Self-supervised pretraining of the backbone on every training image."""
+
+    paper = PAPER_PRETRAIN
 
     model: ModelSettings = ModelSettings()
     method: MethodSettings = SimclrSettings()
@@ -113,8 +132,10 @@ class PretrainStage(Section):
         return self
 
 
-class FinetuneStage(Section):
+class FinetuneStage(LearningStage):
     """The teacher: a supervised network on the budget's labels."""
+
+    paper = PAPER_FINETUNE
 
     model: DownstreamModelSettings = DownstreamModelSettings()
     head: HeadSettings = HeadSettings()
@@ -122,15 +143,30 @@ class FinetuneStage(Section):
     augment: Preset = "weak"
     class_balance: bool = True
     """Weigh classes by the inverse of their frequency among the labels."""
+    ensemble: PositiveInt = 1
+    """Networks that are trained on the same labels, with the seeds `seed`, `seed` + 1, …; the mean of their logits
+    teaches the student, the first of them is what is tested as the teacher."""
     keep: Literal["best", "last"] = "best"
     """The epoch whose weights are kept: the best on the validation patients, or the last."""
 
+    @model_validator(mode="after")
+    def _head_is_somewhere(self) -> Self:
+        if self.head.start == "weights" and self.model.weights in ("none", "timm", "pretrain"):
+            text = f"'weights' needs model.weights to name a classifier's folder (it is {self.model.weights!r})"
+            raise wrong_keys([(("head", "start"), text)])
+        return self
 
-class DistillStage(Section):
+
+class DistillStage(LearningStage):
     """The student: learns from the teacher on all training images and from the budget's labels."""
+
+    paper = PAPER_DISTILL
 
     model: DownstreamModelSettings = DownstreamModelSettings()
     distillation: DistillationSettings = DistillationSettings()
+    rounds: PositiveInt = 1
+    """Each round's student is the next one's teacher (arXiv:1911.04252); give it noise to learn through: views
+    (`augment`), `model.drop_rate`. `distillation.correct_prior` is for the first teacher only."""
     labelled_fraction: Fraction = 0.25
     """Labelled images that join every batch, as a share of the batch size: few of the pool's own images have labels."""
     optim: DistillOptim = DistillOptim()

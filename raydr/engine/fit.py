@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from raydr.engine.accumulation import Passes, Scope, backward
 from raydr.engine.batch import Batch
-from raydr.engine.collectives import everybody, share_buffers
+from raydr.engine.collectives import everybody
 from raydr.engine.context import Context, SaveState, Wish
+from raydr.engine.moving_average import MovingAverage, share_statistics
 from raydr.engine.pace import Pace
 from raydr.engine.prefetch import prefetched
 from raydr.engine.signals import Signals, Word
@@ -44,6 +45,8 @@ class FitPlan:
     """Steps between saved states, beside the one at every epoch's end."""
     save_every_s: float | None = None
     """Seconds between saved states, by rank 0's clock."""
+    ema_decay: float = 0.0
+    """Of the moving average that is validated and kept in place of the weights; 0: the weights themselves are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,25 +91,29 @@ def fit(training: Training, plan: FitPlan, context: Context, validate: Validate)
         StateError: The state to resume from is of other settings.
         StoppedError: The context wished it.
     """
-    loop = _Loop(training, plan, context)
+    average = MovingAverage(training.network, plan.ema_decay) if plan.ema_decay else None
+    loop = _Loop(training, plan, context, average)
     loop.resume()
     progress = loop.progress
     while progress.epochs_done < plan.epochs:
         epoch = progress.epochs_done
         training.network.train()
         figures = loop.train_epoch()
-        share_buffers(training.network, context.world_size)
+        share_statistics(training.network, average, context.world_size)
         training.network.eval()
-        metrics = {**figures, **validate(epoch)}
-        progress.history.append(metrics)
-        progress.epochs_done, progress.steps_done, progress.loss_sum = epoch + 1, 0, 0.0
-        loop.keep_if_best(metrics)
+        with average.put_in() if average else contextlib.nullcontext():
+            metrics = {**figures, **validate(epoch)}
+            progress.history.append(metrics)
+            progress.epochs_done, progress.steps_done, progress.loss_sum = epoch + 1, 0, 0.0
+            loop.keep_if_best(metrics)
         context.report(metrics, loop.state())
         loop.saved()
         if loop.is_told_to_stop and progress.epochs_done < plan.epochs:
             raise loop.stopped()
     if loop.best is not None:
         training.network.load_state_dict(loop.best)
+    elif average:
+        average.keep()
     training.network.eval()
     return progress
 
@@ -118,6 +125,7 @@ class _Loop:
     training: Training
     plan: FitPlan
     context: Context
+    average: MovingAverage | None = None
     progress: Progress = field(default_factory=Progress)
     best: dict[str, Tensor] | None = None
     is_told_to_stop: bool = False
@@ -136,6 +144,7 @@ class _Loop:
                         network=self.training.network,
                         optimizer=self.training.optimizer,
                         settings_digest=self.plan.settings_digest,
+                        average=self.average,
                     )
                     fault = None
                 except TornStateError as error:
@@ -167,6 +176,8 @@ class _Loop:
             loss = backward(training.step, batch.to(self.context.device), generator, passes)
             norm = nn.utils.clip_grad_norm_(training.network.parameters(), plan.gradient_clip or math.inf)
             training.optimizer.step()
+            if self.average:
+                self.average.follow()
             word = signals.exchange(progress.steps_done, loss, norm, self._wish())
             progress.steps_done += 1
             training.step.advance(self._share_done())
@@ -206,6 +217,7 @@ class _Loop:
             progress=self.progress,
             best_weights=self.best,
             settings_digest=self.plan.settings_digest,
+            average=self.average,
         )
         return snapshot.write
 
@@ -220,7 +232,7 @@ class _Loop:
 
     def _save_within(self, signals: Signals) -> None:
         self._take_in(signals.rest())  # nothing is saved before its loss is known to be sound
-        share_buffers(self.training.network, self.context.world_size)
+        share_statistics(self.training.network, self.average, self.context.world_size)
         step = self.progress.epochs_done * self.progress.steps_per_epoch + self.progress.steps_done
         self.context.keep(step, self.state())
         self.saved()

@@ -116,6 +116,16 @@ def load_backbone_weights(folder: str, backbone: nn.Module, *, name: str) -> Non
     )
 
 
+def load_head_weights(folder: str, head: nn.Module, *, kind: Head) -> None:
+    """Fill ``head`` from the classifier in a model folder; InputError where its head is of another kind."""
+    content = _read_json(folder)
+    if content["head"] != kind:
+        raise InputError(f"{folder}: head: is {content['head']!r}, but head.kind asks for {kind!r}")
+    prefix = "head."
+    weights = _read_weights(folder, content)
+    _fill(head, {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}, folder)
+
+
 def _fill(module: nn.Module, weights: Mapping[str, Tensor], folder: str) -> None:
     wanted, missing = module.state_dict(), []
     for key, tensor in wanted.items():

@@ -1,4 +1,4 @@
-"""A training's state as a folder: model.safetensors, optimizer.pt, state.json, and the best weights so far."""
+"""A training's state as a folder: model.safetensors, optimizer.pt, state.json, the best and the averaged weights."""
 
 import hashlib
 import json
@@ -12,7 +12,10 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-_MODEL, _BEST, _OPTIMIZER, _STATE = "model.safetensors", "best.safetensors", "optimizer.pt", "state.json"
+from raydr.engine.moving_average import MovingAverage
+
+_MODEL, _BEST, _AVERAGE = "model.safetensors", "best.safetensors", "average.safetensors"
+_OPTIMIZER, _STATE = "optimizer.pt", "state.json"
 
 
 @dataclass(slots=True)
@@ -47,6 +50,7 @@ class Snapshot:
     weights: Mapping[str, Tensor]
     optimizer: Mapping[str, Any]
     best_weights: Mapping[str, Tensor] | None
+    average: Mapping[str, Tensor] | None
     description: Mapping[str, Any]
 
     def write(self, folder: Path) -> None:
@@ -56,8 +60,9 @@ class Snapshot:
             _MODEL: _write(folder / _MODEL, safetensors.torch.save(dict(self.weights))),
             _OPTIMIZER: _write_optimizer(folder / _OPTIMIZER, self.optimizer),
         }
-        if self.best_weights is not None:
-            digests[_BEST] = _write(folder / _BEST, safetensors.torch.save(dict(self.best_weights)))
+        for name, weights in ((_BEST, self.best_weights), (_AVERAGE, self.average)):
+            if weights is not None:
+                digests[name] = _write(folder / name, safetensors.torch.save(dict(weights)))
         content = {**self.description, "sha256": digests}
         _write(folder / _STATE, json.dumps(content, indent=2).encode())
 
@@ -69,20 +74,27 @@ def take_snapshot(
     progress: Progress,
     best_weights: Mapping[str, Tensor] | None,
     settings_digest: str,
+    average: MovingAverage | None = None,
 ) -> Snapshot:
     """The state as it is now."""
     return Snapshot(
         weights=weights_copy(network),
         optimizer=_copy(optimizer.state_dict()),
         best_weights=best_weights,
+        average=None if average is None else average.state(),
         description={"settings_digest": settings_digest, **asdict(progress)},
     )
 
 
 def load_state(
-    folder: Path, *, network: nn.Module, optimizer: torch.optim.Optimizer, settings_digest: str
+    folder: Path,
+    *,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    settings_digest: str,
+    average: MovingAverage | None = None,
 ) -> tuple[Progress, dict[str, Tensor] | None]:
-    """Fill network and optimiser from a state folder; returns the progress and the best weights.
+    """Fill network, optimiser and average from a state folder; returns the progress and the best weights.
 
     Raises:
         TornStateError: A file is missing or its digest differs.
@@ -101,6 +113,8 @@ def load_state(
         raise StateError(f"{folder}: was saved by a training with other settings")
     network.load_state_dict(safetensors.torch.load_file(folder / _MODEL))
     optimizer.load_state_dict(torch.load(folder / _OPTIMIZER, weights_only=True, map_location="cpu"))
+    if average is not None:
+        average.load_state(safetensors.torch.load_file(folder / _AVERAGE))
     best = safetensors.torch.load_file(folder / _BEST) if _BEST in digests else None
     return progress, best
 

@@ -19,7 +19,7 @@ from raydr.images.threads import on_threads
 from raydr.images.transfer import sent
 from raydr.images.warp import Warp, WarpRanges, apply_warp, draw_warp, samples_needed
 
-Preset = Literal["none", "weak", "weak_medium", "strong", "paper"]
+Preset = Literal["none", "weak", "weak_medium", "strong", "paper", "paper_crop", "paper_colour"]
 
 _NO_WARP: Final = WarpRanges()
 _NO_COLOUR: Final = ColourRanges()
@@ -174,6 +174,10 @@ def _check(image: Tensor) -> None:
         raise ValueError(f"image {image.dtype} {tuple(image.shape)} must be uint8 [B, 3, S, S]")
 
 
+_PAPER_CROP: Final = WarpRanges(area=(0.08, 1), aspect=(3 / 4, 4 / 3), horizontal_flip=0.5)
+_PAPER_COLOUR: Final = ColourRanges(
+    brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2, probability=0.8, greyscale=0.2
+)
 _PRESETS: Final[dict[Preset, Augmentation]] = {
     "none": Augmentation(),
     "weak": Augmentation(
@@ -198,9 +202,12 @@ _PRESETS: Final[dict[Preset, Augmentation]] = {
     "paper": Augmentation(
         # The authors' code, not their text: no rotation, blur always, 0.1 to 2 px at 224 px. Their jitter shuffles the
         # order of its parts, ours keeps one.
-        WarpRanges(area=(0.08, 1), aspect=(3 / 4, 4 / 3), horizontal_flip=0.5),
-        ColourRanges(brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2, probability=0.8, greyscale=0.2),
+        _PAPER_CROP,
+        _PAPER_COLOUR,
         blur_probability=1.0,
         blur_sigma=(0.1 / 224, 2 / 224),
     ),
+    # Of their teacher's fine-tuning, and of their distillation.
+    "paper_crop": Augmentation(_PAPER_CROP),
+    "paper_colour": Augmentation(_PAPER_CROP, _PAPER_COLOUR),
 }

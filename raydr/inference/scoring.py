@@ -1,7 +1,7 @@
 """Scores of any number of photographs under a trained model, one row each whatever happens to it."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
@@ -44,7 +44,7 @@ class Placement:
 
 def score_images(
     rows: pa.Table,
-    model_folder: str,
+    model: str | Sequence[str],
     *,
     shards: str | None = None,
     num_views: NumViews = 1,
@@ -54,12 +54,12 @@ def score_images(
     """A table with exactly one row for each of ``rows`` (``image_id``, ``uri``), in their order.
 
     Columns: ``image`` (the URI), ``image_id``, ``probability`` of referable retinopathy, ``grade_0`` … ``grade_4``
-    where the model knows grades, ``logits`` (mean over the views), ``error`` (`reason: message`; null where all went
-    well, and otherwise the others are).
+    where the model knows grades, ``logits`` (mean over models and views), ``error`` (`reason: message`; null where all
+    went well, and otherwise the others are).
 
     Args:
         rows: The photographs; ``image_id`` must be unique where they come out of shards.
-        model_folder: Folder that every node can reach.
+        model: Folder that every node can reach, or several of one head and one preprocessing, which are averaged.
         shards: Folder of `prepare` to read instead of the photographs.
         num_views: Views over which the logits are averaged (1, 2, 4 or 8, `raydr.images.dihedral`).
         batch_size: Images the network gets at once.
@@ -68,15 +68,15 @@ def score_images(
     Raises:
         InputError: No model there; shards that were made otherwise than the model's preprocessing says.
     """
-    model_folder = storage.absolute(model_folder)
-    description = read_description(model_folder)
+    folders = [storage.absolute(folder) for folder in ([model] if isinstance(model, str) else model)]
+    description = read_description(folders[0])
     if description.head is None:
-        raise InputError(f"{model_folder}: is a backbone without a head; it scores nothing")
+        raise InputError(f"{folders[0]}: is a backbone without a head; it scores nothing")
     place = _fitted(placement or Placement())
     images = _decoded_images(rows, shards, description.preprocess, place.decode_cpus)
     scored = images.map_batches(
         _Scorer,
-        fn_constructor_args=(model_folder, num_views),
+        fn_constructor_args=(folders, num_views),
         batch_size=batch_size,
         compute=ActorPoolStrategy(min_size=1, max_size=place.actors),
         num_cpus=place.cpus_per_actor,
@@ -116,18 +116,19 @@ def _decoded_images(rows: pa.Table, shards: str | None, preprocess: Preprocess, 
 
 
 class _Scorer:
-    """The network in an actor."""
+    """The networks in an actor."""
 
-    def __init__(self, model_folder: str, num_views: NumViews) -> None:
-        self._model = load_model(model_folder)
+    def __init__(self, folders: Sequence[str], num_views: NumViews) -> None:
+        models = [load_model(folder) for folder in folders]
+        self._num_outputs = NUM_OUTPUTS[models[0].head]
         self._num_views = num_views
         self._device = torch.device("cuda" if ray.get_gpu_ids() else "cpu")
-        self._model.network.to(self._device)
+        self._networks = [model.network.to(self._device) for model in models]
 
     def __call__(self, batch: Mapping[str, NDArray[Any]]) -> ColumnBatch:
         errors = batch.get("error", np.full(len(batch["row"]), "", dtype=object))
         is_good = errors == ""
-        logits = np.zeros((len(errors), NUM_OUTPUTS[self._model.head]), dtype=np.float32)
+        logits = np.zeros((len(errors), self._num_outputs), dtype=np.float32)
         if is_good.any():
             logits[is_good] = self._logits(batch["image"][is_good])
         return {"row": batch["row"], "logits": logits, "error": errors}
@@ -136,7 +137,8 @@ class _Scorer:
     def _logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         image = torch.from_numpy(np.ascontiguousarray(images)).to(self._device).float().div_(255)
         views = dihedral_views(image, self._num_views)
-        return torch.stack([self._model.network(view).float() for view in views]).mean(dim=0).cpu().numpy()
+        logits = torch.stack([network(view).float() for network in self._networks for view in views])
+        return logits.mean(dim=0).cpu().numpy()
 
 
 def _table(rows: pa.Table, logits: NDArray[np.float32], errors: list[str | None]) -> pa.Table:

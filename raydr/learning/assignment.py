@@ -37,6 +37,7 @@ class Assignment:
             images_at_once=optim.images_at_once,
             save_every_steps=self.save_every_steps,
             save_every_s=self.save_every_s,
+            ema_decay=optim.ema_decay,
         )
 
 

@@ -1,4 +1,4 @@
-"""The student: a classifier that learns from a teacher's cached outputs and from the budget's labels."""
+"""The student: a classifier that learns from a teacher's outputs and from the budget's labels."""
 
 from dataclasses import dataclass
 
@@ -6,13 +6,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from raydr.build import build_classifier, build_distil_step, build_optimizer
+from raydr.build import build_classifier, build_distil_step, build_optimizer, check_losses
 from raydr.config.distillation import DistillationSettings
 from raydr.config.stages import DistillStage
 from raydr.engine.batch import Pool
 from raydr.engine.context import Context
 from raydr.engine.fit import Training, fit
-from raydr.engine.package import NUM_OUTPUTS, Head
+from raydr.engine.package import NUM_OUTPUTS, Head, load_model
 from raydr.engine.parallel import distributed, no_sync
 from raydr.engine.sources import BatchSource, WithLabelled
 from raydr.engine.state import Progress
@@ -22,6 +22,8 @@ from raydr.images.augment import augmentation
 from raydr.learning.assignment import Assignment, seed_weights
 from raydr.learning.validation import VALIDATION_AUC, finish_classifier, validation_auc
 from raydr.losses.classification import balanced_weights
+from raydr.models.ensemble import Ensemble
+from raydr.models.student import Student
 from raydr.pseudolabels import correct_prior, estimate_prior, probabilities, sure_rows
 
 
@@ -36,10 +38,13 @@ class DistilImages:
 
 @dataclass(frozen=True, slots=True)
 class Teaching:
-    """The teacher's outputs [rows of the manifest, outputs] (NaN where it has none) and what its head is."""
+    """What a teacher is and what it said."""
 
-    logits: NDArray[np.float32]
+    logits: NDArray[np.float32] | None
+    """[rows of the manifest, outputs], NaN where it has none; None where it was not asked beforehand."""
     head: Head
+    folders: tuple[str, ...] = ()
+    """Model folders of its networks, for a student that asks it online."""
 
 
 def distil(
@@ -47,26 +52,33 @@ def distil(
 ) -> Progress:
     """Train the student; rank 0 writes the epoch that the settings keep."""
     seed_weights(assignment.seed)
+    wanted = settings.distillation
+    check_losses(wanted, NUM_OUTPUTS[teaching.head])
     network = build_classifier(settings.model, teaching.head, context)
+    teacher = None
+    if wanted.targets == "online":
+        teacher = Ensemble([load_model(folder).network for folder in teaching.folders]).to(context.device)
+    student = Student(network, teacher.num_features if teacher and wanted.feature_weight else None).to(context.device)
     weights = (
         balanced_weights(images.labelled.grade, NUM_OUTPUTS[teaching.head]).to(context.device)
         if settings.class_balance
         else None
     )
-    replica = distributed(network, context)
+    replica = distributed(student, context)
     step = build_distil_step(
-        settings.distillation,
+        wanted,
         replica,
         view=augmentation(settings.augment),
         strong_view=augmentation(settings.strong_augment),
-        targets=targets_of(settings.distillation, teaching, images.labelled.grade, context),
+        targets=None if teaching.logits is None else targets_of(wanted, teaching, images.labelled.grade, context),
+        teacher=teacher,
         class_weights=weights,
     )
     source: BatchSource = images.train
-    if settings.distillation.label_weight and len(images.labelled):
+    if wanted.label_weight and len(images.labelled):
         num_labelled = max(1, round(settings.optim.batch_size * settings.labelled_fraction / context.world_size))
         source = WithLabelled(source, images.labelled, num_labelled, seed=assignment.seed, rank=context.rank)
-    training = Training(network, build_optimizer(settings.optim, network), step, source, no_sync(replica))
+    training = Training(student, build_optimizer(settings.optim, student), step, source, no_sync(replica))
     keep_best = VALIDATION_AUC if settings.keep == "best" and len(images.validation) else None
     plan = assignment.plan(settings.optim, keep_best=keep_best)
     progress = fit(training, plan, context, validation_auc(network, images.validation, context))
@@ -77,20 +89,26 @@ def distil(
 def targets_of(
     settings: DistillationSettings, teaching: Teaching, labelled: NDArray[np.int64], context: Context
 ) -> Targets:
-    """The teacher's outputs as the student is to believe them."""
+    """The outputs that the teacher was asked for beforehand, as the student is to believe them."""
     logits = np.array(teaching.logits, dtype=np.float32)
+    shift = np.zeros(logits.shape[1], dtype=np.float32)
     known = np.flatnonzero(~np.isnan(logits).any(axis=1))
     if settings.correct_prior != "none" and len(known):
         trained = _trained_prior(settings, labelled, teaching.head)
         found = estimate_prior(probabilities(logits[known]), trained)
         logits[known] = correct_prior(logits[known], trained_prior=trained, prior=found)
+        shift = correct_prior(shift[None], trained_prior=trained, prior=found)[0]
     kept = sure_rows(
         probabilities(logits[known]),
         least_confidence=settings.least_confidence,
         kept_share=settings.kept_share,
     )
     logits[known[~kept]] = np.nan
-    return Targets(torch.from_numpy(logits).to(context.device), max(kept.mean(), 1e-6) if len(kept) else 1.0)
+    return Targets(
+        torch.from_numpy(logits).to(context.device),
+        max(kept.mean(), 1e-6) if len(kept) else 1.0,
+        torch.from_numpy(shift).to(context.device),
+    )
 
 
 def _trained_prior(settings: DistillationSettings, labelled: NDArray[np.int64], head: Head) -> NDArray[np.float64]:

@@ -7,7 +7,7 @@ from raydr.config.stages import FinetuneStage
 from raydr.engine.batch import Pool
 from raydr.engine.context import Context
 from raydr.engine.fit import Training, fit
-from raydr.engine.package import NUM_OUTPUTS
+from raydr.engine.package import NUM_OUTPUTS, load_head_weights
 from raydr.engine.parallel import distributed, no_sync
 from raydr.engine.sources import BatchSource
 from raydr.engine.state import Progress
@@ -31,6 +31,8 @@ def finetune(settings: FinetuneStage, images: FinetuneImages, assignment: Assign
     """Train the teacher; rank 0 writes the epoch that the settings keep."""
     seed_weights(assignment.seed)
     network = build_classifier(settings.model, settings.head.kind, context)
+    if settings.head.start == "weights":
+        load_head_weights(settings.model.weights, network.head, kind=settings.head.kind)
     weights = (
         balanced_weights(images.labelled.grade, NUM_OUTPUTS[settings.head.kind]).to(context.device)
         if settings.class_balance

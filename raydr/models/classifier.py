@@ -24,10 +24,14 @@ class Classifier(nn.Module):
         features: Tensor = self.backbone(image)
         return features
 
+    def logits(self, features: Tensor) -> Tensor:
+        """Logits [B, 1] or [B, 5] of features [B, F]; dropout lies between."""
+        logits: Tensor = self.head(self.dropout(features))
+        return logits
+
     def forward(self, image: Tensor) -> Tensor:
         """Logits [B, 1] or [B, 5] of images [B, 3, S, S] in [0, 1]."""
-        logits: Tensor = self.head(self.dropout(self.features(image)))
-        return logits
+        return self.logits(self.features(image))
 
 
 def referable_probability(logits: Tensor) -> Tensor:

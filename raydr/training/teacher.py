@@ -1,19 +1,46 @@
-"""The teacher's outputs on disk: computed once, read by every worker and trial."""
+"""The teacher as workers and trials find it: its networks' folders, and what they said, computed once for all."""
+
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from raydr import storage
+from raydr.engine.package import Head
+from raydr.learning.distil import Teaching
 
 
-def write_teacher_logits(uri: str, logits: NDArray[np.float32]) -> None:
-    """Write outputs [rows of the manifest, outputs], NaN where the teacher could not read an image."""
+@dataclass(frozen=True, slots=True)
+class Teacher:
+    """Where a teacher is; plain values, so that it can cross to another process."""
+
+    head: Head
+    folders: tuple[str, ...]
+    """Model folders of its networks, all of one head and one preprocessing."""
+    manifest: str
+    """Whose rows the images are known by."""
+    outputs: str | None
+    """What `write_teacher_logits` wrote; None where the student asks the networks themselves."""
+
+    def teaching(self) -> Teaching:
+        """What a student's loop wants of it."""
+        if self.outputs is None:
+            return Teaching(None, self.head, self.folders)
+        image_ids = storage.read_table(self.manifest, columns=["image_id"])["image_id"]
+        return Teaching(read_teacher_logits(self.outputs, image_ids), self.head, self.folders)
+
+
+def write_teacher_logits(uri: str, image_ids: pa.ChunkedArray, logits: NDArray[np.float32]) -> None:
+    """Write outputs [images, outputs] by image, NaN where the teacher could not read one."""
     columns = {f"logit_{number}": logits[:, number] for number in range(logits.shape[1])}
-    storage.write_table(uri, pa.table(columns))
+    storage.write_table(uri, pa.table({"image_id": image_ids, **columns}))
 
 
-def read_teacher_logits(uri: str) -> NDArray[np.float32]:
-    """Outputs [rows of the manifest, outputs]."""
+def read_teacher_logits(uri: str, image_ids: pa.ChunkedArray) -> NDArray[np.float32]:
+    """Outputs [images, outputs] of ``image_ids`` in their order, NaN where there is none."""
     table = storage.read_table(uri)
-    return np.column_stack([column.to_numpy().astype(np.float32) for column in table.columns])
+    place = pc.index_in(image_ids, value_set=table["image_id"].combine_chunks())
+    found = table.drop_columns(["image_id"]).take(place.combine_chunks())  # a null place makes a null row
+    return np.column_stack([column.to_numpy().astype(np.float32) for column in found.columns])

@@ -14,16 +14,15 @@ from raydr.data.streams import collect_pool
 from raydr.engine.batch import empty_pool
 from raydr.engine.fellow_eyes import WithFellowEyes
 from raydr.engine.fit import StoppedError
-from raydr.engine.package import Head
 from raydr.engine.sources import BatchSource, Images, ShuffledPool, local_batch_size
 from raydr.learning.assignment import Assignment
-from raydr.learning.distil import DistilImages, Teaching, distil
+from raydr.learning.distil import DistilImages, distil
 from raydr.learning.finetune import FinetuneImages, finetune
 from raydr.learning.pretrain import PretrainImages, pretrain
 from raydr.training.board import Board
 from raydr.training.context import RayContext
 from raydr.training.streams import StreamedBatches, hold_images, use_threads
-from raydr.training.teacher import read_teacher_logits
+from raydr.training.teacher import Teacher
 
 STREAM, LABELLED, VALIDATION = "stream", "labelled", "validation"
 """Names of the datasets: a stream with a clock is split over the workers, all else comes to each of them whole."""
@@ -48,8 +47,7 @@ class Work:
     threads: int | None = None
     fellows: list[int] | None = None
     """For each row of the manifest that of the same patient's other eye, or -1; None where nobody asks for them."""
-    teacher_logits: str | None = None
-    head: Head | None = None
+    teacher: Teacher | None = None
     board: str | None = None
     """Name of the board that the driver looks at; `train` puts it in."""
 
@@ -111,11 +109,10 @@ def _learn(order: Work, context: RayContext) -> None:
             finetune(tuned, FinetuneImages(pool_source, labelled, validation), assignment, context)
         case "distil":
             taught = DistillStage.model_validate(order.settings)
-            if order.teacher_logits is None or order.head is None:
-                raise ValueError("distillation needs the teacher's logits and head")
-            teaching = Teaching(read_teacher_logits(order.teacher_logits), order.head)
+            if order.teacher is None:
+                raise ValueError("distillation needs a teacher")
             images = DistilImages(streamed(taught.optim.batch_size), labelled, validation)
-            distil(taught, images, teaching, assignment, context)
+            distil(taught, images, order.teacher.teaching(), assignment, context)
 
 
 def _shuffled(images: Images, batch_size: int, seed: int, context: RayContext) -> ShuffledPool:

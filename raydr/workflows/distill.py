@@ -7,21 +7,22 @@ from raydr.engine.package import NUM_OUTPUTS
 from raydr.workflows.cluster import connected
 from raydr.workflows.images import rows_of
 from raydr.workflows.job import Outcome, Pipeline, Stage, perform
-from raydr.workflows.learn import Lesson, inputs_of, learn, model_input
+from raydr.workflows.learn import inputs_of, model_input
 from raydr.workflows.result import StageResult
+from raydr.workflows.rounds import distil_in_rounds
 from raydr.workflows.sections import section
-from raydr.workflows.teaching import read_teacher, teach
+from raydr.workflows.teaching import read_teacher, teach, teacher_inputs
 
 
 def distill(settings: DistillSettings, *, pipeline: Pipeline | None = None) -> StageResult:
-    """The result of distillation; its artifact `model` is the student."""
+    """The result of distillation; its artifact `model` is the student, of the last round where there are several."""
 
     def body(stage: Stage) -> Outcome:
         teacher, head = read_teacher(settings.teacher)
         check_losses(settings.distillation, NUM_OUTPUTS[head])
         with connected(settings.cluster):
-            logits = teach(
-                stage.path(f"teacher-{stage.name}.parquet"),
+            taught = teach(
+                stage.path(f"teacher-{stage.name}.parquet") if settings.distillation.asks_beforehand else None,
                 teacher=settings.teacher,
                 head=head,
                 rows=rows_of(settings.data),
@@ -30,9 +31,10 @@ def distill(settings: DistillSettings, *, pipeline: Pipeline | None = None) -> S
                 cluster=settings.cluster,
             )
             student = section(DistillStage, settings)
-            lesson = Lesson("distil", student, settings.data, teacher.preprocess, logits, head)
-            return learn(stage, settings, lesson)
+            return distil_in_rounds(
+                stage, settings, student, data=settings.data, preprocess=teacher.preprocess, teacher=taught
+            )
 
     weights = model_input(settings.model.weights)
-    inputs = inputs_of(settings.data, teacher=settings.teacher, weights=weights)
+    inputs = inputs_of(settings.data, **teacher_inputs(settings.teacher), weights=weights)
     return perform(settings, "distill", inputs=inputs, pipeline=pipeline, body=body)

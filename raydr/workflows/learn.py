@@ -1,5 +1,7 @@
 """What the three learning verbs share: rows, datasets, orders, a training on the cluster, its result."""
 
+import dataclasses
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,11 +14,12 @@ from raydr.config.images import DataSettings
 from raydr.config.jobs import Job
 from raydr.config.stages import DistillStage, FinetuneStage, PretrainStage
 from raydr.data.manifest import fellows_of
-from raydr.engine.package import Head
+from raydr.engine.package import DESCRIPTION, read_description
 from raydr.errors import InputError
 from raydr.images.preprocess import Preprocess
 from raydr.learning.assignment import Assignment
 from raydr.models.backbone import check_backbone
+from raydr.training.teacher import Teacher
 from raydr.training.trainer import TrainingResult, train
 from raydr.training.worker import LABELLED, STREAM, VALIDATION, Loop, Work
 from raydr.workflows.cluster import connected
@@ -45,12 +48,40 @@ class Lesson:
     section: PretrainStage | FinetuneStage | DistillStage
     data: DataSettings
     preprocess: Preprocess
-    teacher_logits: str | None = None
-    head: Head | None = None
+    teacher: Teacher | None = None
+    model: str = "model"
+    """Folder of the network that comes of it, below the stage's; a stage with several trainings names each."""
+    seed: int | None = None
+    """None: the job's."""
+
+    @property
+    def prefix(self) -> str:
+        """What stands before the names of its figures where the stage has several trainings."""
+        return "" if self.model == "model" else f"{self.model}/"
 
 
 def learn(stage: Stage, settings: Job, lesson: Lesson) -> Outcome:
-    """Train on the cluster and describe what came of it."""
+    """Train on the cluster and describe what came of it, or read that where an attempt that was cut off had finished.
+
+    The artifact `model` is the network's folder, whatever it is called.
+    """
+    record = stage.path(RAY_FOLDER, f"{lesson.model}-{stage.name}.json")
+    if storage.exists(record) and _is_made_by(stage, stage.path(lesson.model)):
+        say(f"  {lesson.loop}: {lesson.model} is trained already")
+        return Outcome(**json.loads(storage.read_bytes(record)))
+    outcome = _learn(stage, settings, lesson)
+    storage.write_bytes(record, json.dumps(dataclasses.asdict(outcome)).encode())
+    return outcome
+
+
+def _is_made_by(stage: Stage, model: str) -> bool:
+    """Whether the model is there and of this stage's settings: attempts with others use the same folders."""
+    if not storage.exists(storage.join(model, DESCRIPTION)):
+        return False
+    return read_description(model).provenance.get("settings") == stage.settings_digest
+
+
+def _learn(stage: Stage, settings: Job, lesson: Lesson) -> Outcome:
     loop, data, preprocess = lesson.loop, lesson.data, lesson.preprocess
     if isinstance(lesson.section, PretrainStage):
         check_method(lesson.section.model, lesson.section.method)
@@ -59,7 +90,7 @@ def learn(stage: Stage, settings: Job, lesson: Lesson) -> Outcome:
     rows = rows_of(data)
     if loop == "finetune" and not len(rows.labelled):
         raise InputError(f"{data.budget or 'data.budget'}: no label to learn from; `index` writes budget.parquet")
-    model_folder = stage.path("model")
+    model_folder, seed = stage.path(lesson.model), settings.seed if lesson.seed is None else lesson.seed
     orders_settings = lesson.section.model_dump(mode="json")
     if (weights := orders_settings["model"]["weights"]) not in ("none", "timm"):
         orders_settings["model"]["weights"] = storage.absolute(weights)
@@ -67,7 +98,7 @@ def learn(stage: Stage, settings: Job, lesson: Lesson) -> Outcome:
     with connected(settings.cluster):
         datasets = _whole_datasets(rows, data=data, preprocess=preprocess, settings=settings)
         whole = tuple(datasets)
-        stream = None if loop == "finetune" else _stream(rows, data=data, preprocess=preprocess, settings=settings)
+        stream = None if loop == "finetune" else _stream(rows, lesson, settings, seed=seed)
         if stream is not None:
             datasets[STREAM] = stream.dataset
         orders = Work(
@@ -76,7 +107,7 @@ def learn(stage: Stage, settings: Job, lesson: Lesson) -> Outcome:
             assignment=Assignment(
                 preprocess=preprocess,
                 model_folder=model_folder,
-                seed=settings.seed,
+                seed=seed,
                 settings_digest=stage.identity,
                 provenance={**stage.inputs, "settings": stage.settings_digest, "mlflow_run_id": stage.run_id},
                 save_every_steps=settings.cluster.save_every_steps,
@@ -87,31 +118,33 @@ def learn(stage: Stage, settings: Job, lesson: Lesson) -> Outcome:
             whole=whole,
             fellows=_fellows(rows, lesson.section, stream),
             threads=settings.cluster.threads_per_worker,
-            teacher_logits=lesson.teacher_logits,
-            head=lesson.head,
+            teacher=lesson.teacher,
         )
 
-        result = _train(stage, settings, orders, datasets, epochs=lesson.section.optim.epochs)
-    recorded = stage.tracker.steps_of(stage.run_id, "loss")
+        result = _train(stage, settings, lesson, orders, datasets)
+    recorded = stage.tracker.steps_of(stage.run_id, f"{lesson.prefix}loss")
     for metrics in result.history:  # epochs that were saved just before a driver was killed
         if int(metrics["epoch"]) not in recorded:
-            _log_epoch(stage, metrics)
+            _log_epoch(stage, lesson, metrics)
     return _outcome(result, model_folder=model_folder, rows=rows)
 
 
 def _train(
-    stage: Stage, settings: Job, orders: Work, datasets: Mapping[str, ray.data.Dataset], *, epochs: int
+    stage: Stage, settings: Job, lesson: Lesson, orders: Work, datasets: Mapping[str, ray.data.Dataset]
 ) -> TrainingResult:
     """The training, with its epochs and its figures of the moment on the screen and in MLflow."""
 
     def record(figures: Mapping[str, float], step: int) -> None:
-        stage.tracker.log_metrics(stage.run_id, figures, step=step)
+        named = {f"{lesson.prefix}{name}": value for name, value in figures.items()}
+        stage.tracker.log_metrics(stage.run_id, named, step=step)
 
-    live = LiveLine(orders.loop, epochs=epochs, record=record)
+    title = f"{lesson.loop} {lesson.model}" if lesson.prefix else lesson.loop
+    epochs = lesson.section.optim.epochs
+    live = LiveLine(title, epochs=epochs, record=record)
 
     def on_epoch(metrics: Mapping[str, float]) -> None:
-        live.say(epoch_text(orders.loop, metrics, epochs=epochs))
-        _log_epoch(stage, metrics)
+        live.say(epoch_text(title, metrics, epochs=epochs))
+        _log_epoch(stage, lesson, metrics)
 
     try:
         return train(
@@ -119,17 +152,17 @@ def _train(
             datasets,
             settings.cluster,
             folder=stage.path(RAY_FOLDER),
-            name=f"{orders.loop}-{stage.name}",
+            name=f"{orders.loop}-{stage.name}" + (f"-{lesson.model}" if lesson.prefix else ""),
             on_epoch=on_epoch,
             on_figures=live.show,
-            on_line=lambda text: live.say(f"  {orders.loop}: {text}"),
+            on_line=lambda text: live.say(f"  {title}: {text}"),
         )
     finally:
         live.close()
 
 
-def _log_epoch(stage: Stage, metrics: Mapping[str, float]) -> None:
-    figures = {name: value for name, value in metrics.items() if name != "epoch"}
+def _log_epoch(stage: Stage, lesson: Lesson, metrics: Mapping[str, float]) -> None:
+    figures = {f"{lesson.prefix}{name}": value for name, value in metrics.items() if name != "epoch"}
     stage.tracker.log_metrics(stage.run_id, figures, step=int(metrics["epoch"]))
 
 
@@ -144,8 +177,8 @@ def _whole_datasets(
     return found
 
 
-def _stream(rows: Rows, *, data: DataSettings, preprocess: Preprocess, settings: Job) -> Stream:
-    stream = training_stream(data, rows, preprocess=preprocess, cluster=settings.cluster, seed=settings.seed)
+def _stream(rows: Rows, lesson: Lesson, settings: Job, *, seed: int) -> Stream:
+    stream = training_stream(lesson.data, rows, preprocess=lesson.preprocess, cluster=settings.cluster, seed=seed)
     if lost := len(rows.train) - stream.num_images:
         say(f"  {lost} of {len(rows.train)} training images cannot be read and are left out; `prepare` lists them")
     return stream

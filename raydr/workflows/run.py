@@ -132,10 +132,11 @@ def _stages(settings: RunSettings, out: str, pipeline: Pipeline) -> Chain:
     _start_from(tuned["model"], backbone)
     job = build(FinetuneSettings, "finetune", None, **tuned, data=data, preprocess=preprocess)
     stages["finetune"] = finetune(job, pipeline=pipeline)
-    teacher = stages["finetune"].artifacts["model"]
+    models = {name: uri for name, uri in stages["finetune"].artifacts.items() if name.startswith("model")}
+    teacher = models["model"]
     taught = settings.distill.model_dump(mode="json")
     _start_from(taught["model"], backbone)
-    job = build(SearchSettings, "search", settings.search, data=data, teacher=teacher, distill=taught)
+    job = build(SearchSettings, "search", settings.search, data=data, teacher=list(models.values()), distill=taught)
     stages["search"] = search(job, pipeline=pipeline)
     student = stages["search"].artifacts["model"]
     tested = {"manifest": data["manifest"], "shards": data.get("shards")}

@@ -13,23 +13,23 @@ from raydr.build import check_losses
 from raydr.config.jobs import SearchSettings
 from raydr.config.override import with_overrides
 from raydr.config.stages import SearchStage
-from raydr.engine.package import NUM_OUTPUTS, Head, ModelDescription
+from raydr.engine.package import NUM_OUTPUTS, ModelDescription
 from raydr.errors import InputError
 from raydr.learning.assignment import Assignment
-from raydr.learning.distil import Teaching
 from raydr.learning.validation import VALIDATION_AUC
 from raydr.search.trial import TrialImages
 from raydr.search.tuner import TrialResult
 from raydr.search.tuner import search as search_space
-from raydr.training.teacher import read_teacher_logits
+from raydr.training.teacher import Teacher
 from raydr.workflows.cluster import connected
 from raydr.workflows.console import say
 from raydr.workflows.images import Rows, rows_of, small_pool
 from raydr.workflows.job import RAY_FOLDER, Outcome, Pipeline, Stage, perform
-from raydr.workflows.learn import Lesson, inputs_of, learn, model_input
+from raydr.workflows.learn import inputs_of, model_input
 from raydr.workflows.result import StageResult
+from raydr.workflows.rounds import distil_in_rounds
 from raydr.workflows.sections import section
-from raydr.workflows.teaching import read_teacher, teach
+from raydr.workflows.teaching import read_teacher, teach, teacher_inputs
 
 
 def search(settings: SearchSettings, *, pipeline: Pipeline | None = None) -> StageResult:
@@ -44,7 +44,7 @@ def search(settings: SearchSettings, *, pipeline: Pipeline | None = None) -> Sta
         if not len(rows.validation):
             raise InputError(f"{settings.data.manifest}: split: no graded validation image to search by")
         with connected(settings.cluster):
-            logits = teach(
+            taught = teach(
                 stage.path(f"teacher-{stage.name}.parquet"),
                 teacher=settings.teacher,
                 head=head,
@@ -53,12 +53,13 @@ def search(settings: SearchSettings, *, pipeline: Pipeline | None = None) -> Sta
                 num_views=settings.distill.distillation.teacher_views,
                 cluster=settings.cluster,
             )
-            trials = _trials(stage, settings, rows=rows, teacher=teacher, head=head, logits=logits)
+            trials = _trials(stage, settings, rows=rows, teacher=teacher, taught=taught)
             best = trials[0]
             say(f"  best trial {best.number + 1}: validation AUC {best.best_auc:.4f}, {_sample_text(best.sample)}")
             student = with_overrides(settings.distill, best.sample)
-            lesson = Lesson("distil", student, settings.data, teacher.preprocess, logits, head)
-            refit = learn(stage, settings, lesson)
+            refit = distil_in_rounds(
+                stage, settings, student, data=settings.data, preprocess=teacher.preprocess, teacher=taught
+            )
         metrics = {
             **refit.metrics,
             "best_trial": {"number": best.number, "val_auc": best.best_auc, "settings": best.sample},
@@ -69,12 +70,12 @@ def search(settings: SearchSettings, *, pipeline: Pipeline | None = None) -> Sta
         return Outcome(metrics, refit.artifacts, {**refit.logged, "best_trial_val_auc": best.best_auc})
 
     weights = model_input(settings.distill.model.weights)
-    inputs = inputs_of(settings.data, teacher=settings.teacher, weights=weights)
+    inputs = inputs_of(settings.data, **teacher_inputs(settings.teacher), weights=weights)
     return perform(settings, "search", inputs=inputs, pipeline=pipeline, body=body)
 
 
 def _trials(
-    stage: Stage, settings: SearchSettings, *, rows: Rows, teacher: ModelDescription, head: Head, logits: str
+    stage: Stage, settings: SearchSettings, *, rows: Rows, teacher: ModelDescription, taught: Teacher
 ) -> list[TrialResult]:
     def pool(chosen: Any, *, graded: bool) -> Any:
         return small_pool(
@@ -102,7 +103,7 @@ def _trials(
             section(SearchStage, settings),
             distill,
             images,
-            Teaching(read_teacher_logits(logits), head),
+            taught.teaching(),
             Assignment(
                 preprocess=teacher.preprocess,
                 model_folder=None,

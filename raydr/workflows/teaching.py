@@ -1,5 +1,7 @@
 """The teacher's outputs over all training images: computed once, kept beside the result, shared by all students."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,40 +11,70 @@ from raydr.config.site import ClusterSettings
 from raydr.engine.package import NUM_OUTPUTS, Head, ModelDescription, read_description
 from raydr.errors import InputError
 from raydr.inference.scoring import NumViews, score_images
-from raydr.training.teacher import write_teacher_logits
+from raydr.training.teacher import Teacher, write_teacher_logits
 from raydr.workflows.console import say
 from raydr.workflows.images import Rows
 from raydr.workflows.placement import placement_of
 
 
-def read_teacher(folder: str) -> tuple[ModelDescription, Head]:
-    """What the teacher in ``folder`` is, and its head; InputError where it has none."""
-    description = read_description(folder)
-    if description.head is None:
-        raise InputError(f"{folder}: teacher: is a backbone without a head; `finetune` makes a teacher")
-    return description, description.head
+def teacher_inputs(folders: Sequence[str]) -> dict[str, str]:
+    """A teacher's networks as a stage's inputs, by name."""
+    return {f"teacher_{number}" if number else "teacher": folder for number, folder in enumerate(folders)}
+
+
+def read_teacher(folders: Sequence[str]) -> tuple[ModelDescription, Head]:
+    """What the teacher is, and its head.
+
+    Raises:
+        InputError: A network without a head, or networks that differ in head or preprocessing.
+    """
+    first, *others = (read_description(folder) for folder in folders)
+    for folder, description in zip(folders, (first, *others), strict=True):
+        if description.head is None:
+            raise InputError(f"{folder}: teacher: is a backbone without a head; `finetune` makes a teacher")
+        for what, own, wanted in (
+            ("head", description.head, first.head),
+            ("preprocessing", description.preprocess, first.preprocess),
+        ):
+            if own != wanted:
+                raise InputError(
+                    f"{folder}: teacher: has another {what} than {folders[0]}: {own}, not {wanted}; the networks of a "
+                    "teacher must have the same"
+                )
+    if first.head is None:
+        raise ValueError("a teacher has at least one network")
+    return first, first.head
 
 
 def teach(
-    uri: str,
+    uri: str | None,
     *,
-    teacher: str,
+    teacher: Sequence[str],
     head: Head,
     rows: Rows,
     data: DataSettings,
     num_views: NumViews,
     cluster: ClusterSettings,
-) -> str:
-    """``uri``, where the teacher's logits [rows of the manifest, outputs] now are; needs a connected cluster."""
+) -> Teacher:
+    """The teacher, its logits on the training images now in ``uri`` (None: not asked for); needs a connected cluster.
+
+    They are the mean over its networks and ``num_views`` views of each image: the mean of logits, not of
+    probabilities, so that a temperature softens one network and several alike.
+    """
+    found = Teacher(head, tuple(storage.absolute(folder) for folder in teacher), storage.absolute(data.manifest), uri)
+    if uri is None:
+        return found
     if storage.exists(uri):
         say("  teacher: its outputs are there already")
-        return uri
+        return found
     chosen = rows.manifest.take(rows.train).select(["image_id", "uri"])
-    scored = score_images(chosen, teacher, shards=data.shards, num_views=num_views, placement=placement_of(cluster))
-    logits: NDArray[np.float32] = np.full((rows.manifest.num_rows, NUM_OUTPUTS[head]), np.nan, dtype=np.float32)
-    for row, values in zip(rows.train.tolist(), scored["logits"].to_pylist(), strict=True):
+    placement = placement_of(cluster)
+    scored = score_images(chosen, found.folders, shards=data.shards, num_views=num_views, placement=placement)
+    logits: NDArray[np.float32] = np.full((len(rows.train), NUM_OUTPUTS[head]), np.nan, dtype=np.float32)
+    for place, values in enumerate(scored["logits"].to_pylist()):
         if values is not None:
-            logits[row] = values
-    write_teacher_logits(uri, logits)
-    say(f"  teacher: scored {len(rows.train)} training images, {num_views} views each")
-    return uri
+            logits[place] = values
+    write_teacher_logits(uri, chosen["image_id"], logits)
+    networks = f" by {len(teacher)} networks" if len(teacher) > 1 else ""
+    say(f"  teacher: scored {len(rows.train)} training images{networks}, {num_views} views each")
+    return found

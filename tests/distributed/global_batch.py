@@ -70,8 +70,8 @@ def scores_of(rank):
     return together, alone, nobody
 
 
-def scores_after_an_epoch(rank, folder):
-    """A network with batch statistics, trained for an epoch on both ranks: what each rank's copy says afterwards."""
+def scores_after_an_epoch(rank, folder, ema_decay=0.0):
+    """A network with batch statistics, trained for an epoch on both ranks: what each rank's copy says and is."""
     draw = np.random.default_rng(3)
     pool = Pool(draw.integers(0, 256, (16, 3, 2, 2), dtype=np.uint8), np.arange(16), draw.integers(0, 5, 16))
     torch.manual_seed(0)
@@ -87,7 +87,7 @@ def scores_after_an_epoch(rank, folder):
         said.append(bare(torch.from_numpy(pool.image).float() / 255).detach().numpy())
         return {}
 
-    plan = FitPlan(1, 0.0, None, "fp32", seed=0, settings_digest="d")
+    plan = FitPlan(1, 0.0, None, "fp32", seed=0, settings_digest="d", ema_decay=ema_decay)
     context = LocalContext(Path(folder) / str(rank), rank=rank, world_size=2)
     fit(Training(bare, optimizer, step, source), plan, context, validate)
-    return said[0]
+    return said[0], torch.cat([tensor.flatten().double() for tensor in bare.state_dict().values()]).numpy()

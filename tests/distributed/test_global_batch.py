@@ -30,7 +30,8 @@ def test_two_workers_score_every_image_once_in_the_pools_order():
         assert nobody is None or nobody.tolist() == [[1, 1]]
 
 
-def test_after_an_epoch_all_workers_validate_one_and_the_same_network(tmp_path):
+@pytest.mark.parametrize("ema_decay", [0.0, 0.9])
+def test_after_an_epoch_all_workers_validate_and_keep_one_and_the_same_network(tmp_path, ema_decay):
     """Batch statistics included, which each worker gathers on its own part of a batch."""
-    first, second = run_on_two_ranks(scores_after_an_epoch, str(tmp_path))
-    np.testing.assert_array_equal(first, second)
+    for first, second in zip(*run_on_two_ranks(scores_after_an_epoch, str(tmp_path), ema_decay), strict=True):
+        np.testing.assert_array_equal(first, second)

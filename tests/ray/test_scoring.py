@@ -24,12 +24,12 @@ INPUT = Preprocess(side_px=32)
 
 @pytest.fixture
 def write_model(tmp_path):
-    def write(head, preprocess=INPUT):
-        torch.manual_seed(3)
+    def write(head, preprocess=INPUT, seed=3):
+        torch.manual_seed(seed)
         network = Classifier(create_backbone("test_resnet"), {"binary": 1, "grades": 5}[head]).eval()
         with torch.no_grad():  # a fresh head barely tells pictures apart
             network.head.weight.mul_(30)
-        folder = str(tmp_path / f"model-{head}-{preprocess.through_px}")
+        folder = str(tmp_path / f"model-{head}-{preprocess.through_px}-{seed}")
         save_model(folder, network, ModelDescription("test_resnet", head, preprocess))
         return network, folder
 
@@ -106,3 +106,12 @@ def test_shards_score_as_the_photographs_and_quarantine_is_an_error(
     _, other = write_model("binary")
     with pytest.raises(InputError, match="side_px"):
         score_images(rows, other, shards=str(tmp_path / "shards"))
+
+
+def test_several_models_score_their_mean_logit(ray_cluster, tmp_path, write_photographs, write_model):
+    uris = write_photographs(tmp_path / "good", 4)
+    networks, folders = zip(*(write_model("binary", seed=seed) for seed in (3, 4)), strict=True)
+    table = score_images(_rows(uris), folders, num_views=2)
+    alone = [_loop(network, uris, 2) for network in networks]
+    assert np.abs(alone[0] - alone[1]).min() > 1e-2
+    assert np.allclose(table["logits"].to_pylist(), (alone[0] + alone[1]) / 2, atol=1e-4)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from raydr.config.explain import dotted
 from raydr.config.jobs import JOBS, RunSettings
 from raydr.config.load import check, load
 from raydr.config.space import SAME_FOR_ALL
@@ -25,8 +26,8 @@ labels = "labels.csv"
 Errors = Callable[..., list[str]]
 
 NOTHING_LEARNED = (
-    "soft_weight, hard_weight, sharpened_weight, decoupled_weight, standardised_weight, consistency_weight and "
-    "label_weight are all 0; one must be above 0"
+    "soft_weight, hard_weight, sharpened_weight, decoupled_weight, standardised_weight, consistency_weight, "
+    "feature_weight and label_weight are all 0; one must be above 0"
 )
 
 
@@ -68,7 +69,7 @@ def test_an_unknown_key_is_named_with_the_nearest_and_all_allowed_ones(errors: E
     assert line == (
         "job.toml: pretrain.optim.learning_rat: no such key; did you mean learning_rate?; allowed: name, "
         "learning_rate, scale_learning_rate, weight_decay, epochs, warmup_fraction, batch_size, "
-        "images_at_once, gradient_clip, precision"
+        "images_at_once, gradient_clip, ema_decay, precision"
     )
 
 
@@ -193,10 +194,10 @@ def test_a_file_that_is_missing_or_no_toml_is_named(tmp_path: Path) -> None:
     [
         (
             '"distillation.temprature" = { kind = "uniform", low = 1.0, high = 2.0 }',
-            '"distillation.temprature": no such key; did you mean temperature?; allowed: temperature, soft_weight, '
-            "hard_weight, sharpened_weight, sharpening, decoupled_weight, other_grades, standardised_weight, "
-            "consistency_weight, consistency_threshold, label_weight, teacher_views, correct_prior, least_confidence, "
-            "kept_share",
+            '"distillation.temprature": no such key; did you mean temperature?; allowed: targets, temperature, '
+            "soft_weight, hard_weight, sharpened_weight, sharpening, decoupled_weight, other_grades, "
+            "standardised_weight, consistency_weight, consistency_threshold, feature_weight, label_weight, "
+            "teacher_views, correct_prior, least_confidence, kept_share",
         ),
         (
             '"distillation.soft_weight" = { kind = "choice", values = [1, -1] }',
@@ -242,7 +243,7 @@ def test_a_bad_entry_of_the_search_space_is_named(errors: Errors, entry: str, li
 def test_what_all_trials_share_cannot_be_searched(errors: Errors) -> None:
     for key in SAME_FOR_ALL:
         (line,) = errors(f'"{key}" = {{ kind = "choice", values = [1, 2] }}')
-        assert line.startswith(f'job.toml: search.space."{key}": cannot be searched: ')
+        assert line.startswith(f"job.toml: {dotted(['search', 'space', key])}: cannot be searched: ")
 
 
 def test_an_override_reaches_into_the_search_space(errors: Errors) -> None:

@@ -320,3 +320,57 @@ def test_a_network_laid_out_channels_last_goes_on_with_moments_laid_out_alike(tm
     weight = again.network[0].weight
     assert weight.is_contiguous(memory_format=torch.channels_last)
     assert again.optimizer.state[weight]["exp_avg"].stride() == weight.stride()
+
+
+AVERAGED = replace(PLAN, ema_decay=0.8)
+
+
+def test_the_average_is_validated_and_kept_and_training_is_not_touched_by_it(tmp_path):
+    seen: dict[str, list[torch.Tensor]] = {"plain": [], "averaged": []}
+    plain, averaged = training(), training()
+    fit(
+        plain,
+        PLAN,
+        plain_context := LocalContext(tmp_path / "plain"),
+        lambda _: seen["plain"].append(weights(plain)) or {},
+    )
+    fit(
+        averaged,
+        AVERAGED,
+        context := LocalContext(tmp_path),
+        lambda _: seen["averaged"].append(weights(averaged)) or {},
+    )
+    assert [row["loss"] for row in context.history] == [row["loss"] for row in plain_context.history]
+    assert not any(torch.equal(one, other) for one, other in zip(*seen.values(), strict=True))
+    assert torch.equal(weights(averaged), seen["averaged"][-1])
+    assert torch.equal(weights(plain), seen["plain"][-1])
+
+
+def test_the_best_epochs_average_is_kept(tmp_path):
+    seen = []
+    found = training()
+
+    def validate(epoch):
+        seen.append(weights(found))
+        return {"val_auc": [0.6, 0.9, 0.7, 0.8][epoch]}
+
+    fit(found, replace(AVERAGED, keep_best="val_auc"), LocalContext(tmp_path), validate)
+    assert torch.equal(weights(found), seen[1])
+
+
+@pytest.mark.parametrize("after", [2, 5])  # in the middle of the first epoch of three steps, and of the next
+def test_an_average_interrupted_and_resumed_is_that_of_an_uninterrupted_training(tmp_path, after):
+    whole = training()
+    fit(whole, AVERAGED, LocalContext(tmp_path / "whole"), lambda _: {})
+
+    class Cut(LocalContext):
+        def keep(self, step, save_state):
+            super().keep(step, save_state)
+            if step == after:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(training(), replace(AVERAGED, save_every_steps=1), Cut(tmp_path / "cut"), lambda _: {})
+    again = training()
+    fit(again, AVERAGED, LocalContext(tmp_path / "cut"), lambda _: {})
+    assert torch.equal(weights(again), weights(whole))

@@ -8,6 +8,7 @@ import torch
 from raydr.engine.package import (
     ModelDescription,
     load_backbone_weights,
+    load_head_weights,
     load_model,
     read_description,
     save_model,
@@ -91,3 +92,14 @@ def test_a_broken_description_is_refused_in_one_line(tmp_path, text, message):
 def test_a_folder_without_a_model_is_named(tmp_path):
     with pytest.raises(InputError, match="is no model folder"):
         load_model(str(tmp_path / "nothing"))
+
+
+def test_a_head_starts_as_the_saved_one_and_only_as_one_of_its_kind(network, folder):
+    torch.manual_seed(1)
+    fresh = Classifier(create_backbone(NAME), 5)
+    assert not torch.equal(fresh.head.weight, network.head.weight)
+    load_head_weights(folder, fresh.head, kind="grades")
+    assert torch.equal(fresh.head.weight, network.head.weight)
+    assert torch.equal(fresh.head.bias, network.head.bias)
+    with pytest.raises(InputError, match=r"head: is 'grades', but head\.kind asks for 'binary'"):
+        load_head_weights(folder, Classifier(create_backbone(NAME), 1).head, kind="binary")

@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from raydr.engine.moving_average import MovingAverage
 from raydr.engine.state import Progress, StateError, TornStateError, load_state, take_snapshot, weights_copy
 
 PROGRESS = Progress(3, 7, 10, 4.5, 1, 0.75, [{"epoch": 0.0, "loss": 1.5}])
@@ -29,6 +30,7 @@ def saved(trained, tmp_path):
         progress=PROGRESS,
         best_weights=weights_copy(network),
         settings_digest="abc",
+        average=MovingAverage(network, 0.9),
     )
     snapshot.write(tmp_path / "state")
     return tmp_path / "state"
@@ -51,7 +53,7 @@ def test_a_loaded_state_is_the_saved_one(trained, saved):
     assert torch.equal(moments["exp_avg"], kept["exp_avg"])
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.pt", "best.safetensors"])
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.pt", "best.safetensors", "average.safetensors"])
 def test_a_torn_file_is_refused_by_name(saved, name):
     content = (saved / name).read_bytes()
     (saved / name).write_bytes(content[:-1])

@@ -6,7 +6,7 @@ import torch
 from raydr.images import augment
 from raydr.images.augment import apply_view, augmentation
 
-PRESETS = ("none", "weak", "weak_medium", "strong", "paper")
+PRESETS = ("none", "weak", "weak_medium", "strong", "paper", "paper_crop", "paper_colour")
 RANDOM_PRESETS = PRESETS[1:]
 
 

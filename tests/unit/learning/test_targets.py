@@ -12,7 +12,10 @@ from raydr.pseudolabels import probabilities
 
 def targets(tmp_path, logits, labelled=(), head="binary", **settings):
     return targets_of(
-        DistillationSettings(**settings), Teaching(logits, head), np.array(labelled, np.int64), LocalContext(tmp_path)
+        DistillationSettings(**settings),
+        Teaching(logits, head),
+        np.array(labelled, np.int64),
+        LocalContext(tmp_path),
     )
 
 
@@ -26,12 +29,13 @@ def test_without_gate_or_correction_the_outputs_are_the_teachers(tmp_path):
     logits = np.array([[0.5], [np.nan], [-2.0]], np.float32)
     found = targets(tmp_path, logits)
     np.testing.assert_array_equal(found.logits.numpy(), logits)
-    assert found.share == 1
+    assert (found.share, found.shift.tolist()) == (1, [0])
 
 
 def test_a_teacher_of_a_balanced_draw_is_put_right_for_the_pools_prevalence(tmp_path):
     found = targets(tmp_path, balanced_teacher(), correct_prior="balanced")
     assert probabilities(found.logits.numpy())[:, 1].mean() == pytest.approx(0.2, abs=0.015)
+    np.testing.assert_allclose(found.logits.numpy(), balanced_teacher() + found.shift.numpy(), atol=1e-6)
 
 
 def test_the_labels_frequencies_are_those_a_teacher_of_an_unbalanced_draw_was_trained_at(tmp_path):
