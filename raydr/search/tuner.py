@@ -1,13 +1,16 @@
-"""The search: Tune with ASHA over the distill settings, on the validation patients' AUC."""
+"""The search: Tune over the distill settings, on the validation patients' AUC."""
 
+import contextlib
 import math
-from collections.abc import Callable, Mapping
+import os
+import uuid
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
+import pyarrow.fs as pafs
 from ray import tune
 from ray.tune.experiment import Trial
-from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search.basic_variant import BasicVariantGenerator
 
 from raydr import storage
@@ -15,12 +18,23 @@ from raydr.config.stages import DistillStage, SearchStage
 from raydr.errors import RunError
 from raydr.learning.assignment import Assignment
 from raydr.learning.distil import Teaching
-from raydr.learning.validation import VALIDATION_AUC
-from raydr.search.space import current_point, domains
-from raydr.search.trial import TrialImages, run_trial
+from raydr.search.records import TrialRecord, TrialRecords
+from raydr.search.sampling import Proposals, drawn_sample, planned
+from raydr.search.schedulers import build_scheduler
+from raydr.search.trial import ROW, TrialImages, folder_prefix, run_trial
 
-OnTrialEpoch = Callable[[int, Mapping[str, Any], Mapping[str, float]], None]
-"""Trial number, its sampled settings, the epoch's metrics."""
+
+class Audience(Protocol):
+    """Whoever follows a search."""
+
+    def begin(self, records: Mapping[int, TrialRecord]) -> None:
+        """Hear what earlier attempts at this search have done."""
+
+    def epoch(self, number: int, sample: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
+        """Hear of one epoch of one trial."""
+
+    def ended(self, record: TrialRecord) -> None:
+        """Hear that a trial is done or has failed for good."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,40 +54,21 @@ class TrialResult:
         return self.error is not None
 
 
-class _Watch(tune.Callback):
-    """Keeps each trial's figures as they are reported, and passes them on to the driver's own function."""
+@dataclass(frozen=True, slots=True)
+class SearchFolders:
+    """Where a search keeps what it goes on from."""
 
-    def __init__(self, on_epoch: OnTrialEpoch) -> None:
-        self._on_epoch = on_epoch
-        self._best: dict[str, float] = {}
-        self._epochs: dict[str, int] = {}
+    records: str
+    """Of all trials; stays when the search is done, for one with more trials to go on from."""
+    ray: str
+    """Of Ray's runs and the states of trials under way."""
+    name: str
+    """Of this search below ``ray``; another one's states are not gone on from."""
 
-    def on_trial_result(
-        self,
-        iteration: int,  # noqa: ARG002  # Tune's signature
-        trials: list[Trial],
-        trial: Trial,
-        result: dict[str, Any],
-        **info: Any,  # noqa: ARG002
-    ) -> None:
-        """Take in one epoch of one trial."""
-        value = float(result.get(VALIDATION_AUC, math.nan))
-        self._epochs[trial.trial_id] = int(result["epoch"]) + 1
-        if math.isfinite(value):
-            self._best[trial.trial_id] = max(value, self._best.get(trial.trial_id, -math.inf))
-        names = ("epoch", "loss", "seconds", VALIDATION_AUC)
-        metrics = {name: float(result[name]) for name in names if name in result}
-        self._on_epoch(trials.index(trial), trial.config, metrics)
-
-    def result(self, number: int, trial: Trial, error: Exception | None) -> TrialResult:
-        """What came of one trial."""
-        return TrialResult(
-            number=number,
-            sample=dict(trial.config),
-            best_auc=self._best.get(trial.trial_id, math.nan),
-            epochs=self._epochs.get(trial.trial_id, 0),
-            error=None if error is None else str(error).strip().splitlines()[-1],
-        )
+    @property
+    def states(self) -> str:
+        """The folder with a folder for each attempt at a trial."""
+        return storage.join(self.ray, self.name)
 
 
 def search(
@@ -83,61 +78,193 @@ def search(
     teaching: Teaching,
     assignment: Assignment,
     *,
-    folder: str,
-    name: str,
-    on_epoch: OnTrialEpoch,
+    folders: SearchFolders,
+    max_failures: int,
+    audience: Audience,
 ) -> list[TrialResult]:
     """All trials, best first; the first one tried is the hand-set student, the others are drawn from the space.
+
+    A search that was cut off goes on: trials that are done are not tried again, one under way goes on from its last
+    epoch. Tune's own restoring is not used: it forgets up to ten seconds, forgets what the scheduler has seen, and
+    takes no more trials than it was started with.
+
+    Args:
+        settings: Of the search.
+        distill: What all students have in common.
+        images: Theirs.
+        teaching: The teacher's outputs.
+        assignment: Its digest is the search's, so that a trial may go on from another's state.
+        folders: Where records and states are kept.
+        max_failures: How often a trial that crashed is tried again, from its last epoch, before it counts as failed.
+        audience: Told of every epoch and end.
 
     Raises:
         RunError: No trial reached a validation AUC.
     """
-    shortened = distill.model_dump(mode="json")
-    shortened["optim"]["epochs"] = settings.epochs
-    trainable = tune.with_resources(
-        tune.with_parameters(
-            run_trial,
-            settings=shortened,
-            images=images,
-            teaching=teaching,
-            assignment=assignment,
-            num_threads=max(1, int(settings.cpus_per_trial)),
-        ),
-        {"CPU": settings.cpus_per_trial, "GPU": settings.gpus_per_trial},
-    )
-    watch = _Watch(on_epoch)
+    records = TrialRecords(folders.records)
+    past = {number: record for number, record in records.read().items() if number < settings.trials}
+    audience.begin(past)
+    watch = _Watch(records, past, audience, states=None if settings.scheduler == "pbt" else folders.states)
+    if sum(record.status != "running" for record in past.values()) < settings.trials:
+        shortened = distill.model_dump(mode="json")
+        shortened["optim"]["epochs"] = settings.epochs
+        trainable = tune.with_resources(
+            tune.with_parameters(
+                run_trial,
+                settings=shortened,
+                images=images,
+                teaching=teaching,
+                assignment=assignment,
+                num_threads=max(1, int(settings.cpus_per_trial)),
+                folder=folders.states,
+            ),
+            {"CPU": settings.cpus_per_trial, "GPU": settings.gpus_per_trial},
+        )
+        _fit(trainable, settings, distill, watch, folders=folders, max_failures=max_failures, seed=assignment.seed)
+    return _ranked([_result(record) for _, record in sorted(watch.records.items())])
+
+
+class _Watch(tune.Callback):
+    """Writes down what becomes of each trial, and passes it on."""
+
+    def __init__(
+        self, store: TrialRecords, records: Mapping[int, TrialRecord], audience: Audience, *, states: str | None
+    ) -> None:
+        self.records = dict(records)
+        self._store, self._audience, self._states = store, audience, states
+        self._numbers: dict[str, int] = {}
+
+    def value_of(self, number: int) -> float:
+        """The best validation AUC of a trial; NaN where it reported none."""
+        return self.records[number].best_auc if number in self.records else math.nan
+
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:  # noqa: ARG002
+        """Write down which settings a trial has before it is at work."""
+        if (number := self._number(trial)) not in self.records:
+            self.records[number] = TrialRecord(number, trial.config["trial"]["sample"])
+            self._store.write(self.records[number])
+
+    def on_trial_result(
+        self,
+        iteration: int,  # noqa: ARG002  # Tune's signature
+        trials: list[Trial],  # noqa: ARG002
+        trial: Trial,
+        result: dict[str, Any],
+        **info: Any,  # noqa: ARG002
+    ) -> None:
+        """Take in one epoch of one trial."""
+        record, sample = self.records[self._number(trial)], dict(trial.config["trial"]["sample"])
+        record.take_in(result[ROW], sample)
+        self._store.write(record)
+        self._audience.epoch(record.number, sample, result[ROW])
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:  # noqa: ARG002
+        """A trial came to its end, or to the scheduler's."""
+        self._end(self.records[self._number(trial)])
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:  # noqa: ARG002
+        """A trial has failed once too often."""
+        record = self.records[self._number(trial)]
+        lines = str(trial.get_pickled_error() or "").strip().splitlines()
+        record.error = lines[-1] if lines else "it crashed"
+        self._end(record)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune keeps a copy of the search that raydr never reads."""
+        return {}
+
+    def _number(self, trial: Trial) -> int:
+        # PBT copies another trial's configuration, number included: what counts is the one it began with.
+        return self._numbers.setdefault(trial.trial_id, trial.config["trial"]["number"])
+
+    def _end(self, record: TrialRecord) -> None:
+        record.status = "done" if record.error is None else "failed"
+        self._store.write(record)
+        if self._states is not None and record.error is None:
+            _drop_states(self._states, record.number)
+        self._audience.ended(record)
+
+
+def _fit(
+    trainable: Any,
+    settings: SearchStage,
+    distill: DistillStage,
+    watch: _Watch,
+    *,
+    folders: SearchFolders,
+    max_failures: int,
+    seed: int,
+) -> None:
+    """Run the trials that are not done."""
+    past = watch.records
+    waiting = [record for record in past.values() if record.status == "running"]
+    fresh = [number for number in range(settings.trials) if number not in past]
+    plans: list[dict[str, Any]] = [{}]
+    if settings.algorithm == "random":
+        drawn = [planned(number, drawn_sample(settings.space, distill, seed=seed, number=number)) for number in fresh]
+        plans = [planned(record.number, record.sample, epochs=len(record.history)) for record in waiting] + drawn
+        algorithm: Any = BasicVariantGenerator(max_concurrent=settings.max_parallel or 0)
+    else:
+        algorithm = Proposals(
+            settings.space,
+            distill,
+            past=[record for record in past.values() if record.status != "running"],
+            waiting=waiting,
+            numbers=fresh,
+            value_of=watch.value_of,
+            seed=seed + len(past),
+        )
+    attempt = uuid.uuid4().hex[:8]
+    is_random = settings.algorithm == "random"
     tuner = tune.Tuner(
         trainable,
-        param_space=domains(settings.space),
+        param_space={"trial": tune.grid_search([plan["trial"] for plan in plans])} if is_random else {},
         tune_config=tune.TuneConfig(
-            metric=VALIDATION_AUC,
-            mode="max",
-            num_samples=settings.trials,
-            max_concurrent_trials=settings.max_parallel,
-            search_alg=BasicVariantGenerator(
-                points_to_evaluate=[current_point(settings.space, distill)], random_state=assignment.seed
-            ),
-            scheduler=ASHAScheduler(
-                time_attr="training_iteration",
-                max_t=settings.epochs,
-                grace_period=min(settings.grace_epochs, settings.epochs),
-                reduction_factor=settings.reduction_factor,
-            ),
+            num_samples=1 if is_random else len(waiting) + len(fresh),
+            max_concurrent_trials=None if is_random else settings.max_parallel,
+            search_alg=algorithm,
+            scheduler=build_scheduler(settings, dict(past)),
             reuse_actors=True,
+            trial_dirname_creator=lambda trial: folder_prefix(trial.config["trial"]["number"]) + attempt,
         ),
         run_config=tune.RunConfig(
-            name=name,
-            storage_path=storage.absolute(folder),
+            name=folders.name,
+            storage_path=storage.absolute(folders.ray),
             callbacks=[watch],
-            failure_config=tune.FailureConfig(max_failures=1),
+            failure_config=tune.FailureConfig(max_failures=max_failures),
+            checkpoint_config=tune.CheckpointConfig(num_to_keep=4 if settings.scheduler == "pbt" else 2),
             verbose=0,
         ),
     )
-    found = tuner.fit()
-    trials = found._experiment_analysis.trials  # noqa: SLF001  # Tune's Result has no trial, and its files no NaN
-    results = [watch.result(number, trial, found[number].error) for number, trial in enumerate(trials)]
-    usable = [result for result in results if math.isfinite(result.best_auc)]
-    if not usable:
+    with _own_signals():
+        tuner.fit()
+
+
+@contextlib.contextmanager
+def _own_signals() -> Iterator[None]:
+    """Keep Ctrl-C for raydr: Tune would end the search early and call it done."""
+    name, before = "TUNE_DISABLE_SIGINT_HANDLER", os.environ.get("TUNE_DISABLE_SIGINT_HANDLER")
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop(name) if before is None else os.environ.update({name: before})
+
+
+def _drop_states(folder: str, number: int) -> None:
+    """Delete the states of a trial that is done; students have hundreds of megabytes each."""
+    system, path = storage.locate(folder)
+    for info in system.get_file_info(pafs.FileSelector(path, allow_not_found=True)):
+        if info.base_name.startswith(folder_prefix(number)):
+            system.delete_dir(info.path)
+
+
+def _result(record: TrialRecord) -> TrialResult:
+    return TrialResult(record.number, record.sample, record.best_auc, len(record.history), record.error)
+
+
+def _ranked(results: list[TrialResult]) -> list[TrialResult]:
+    if not any(math.isfinite(result.best_auc) for result in results):
         reason = next((result.error for result in results if result.error), "no trial reported one")
         raise RunError(f"search: none of {len(results)} trials reached a validation AUC: {reason}")
     return sorted(

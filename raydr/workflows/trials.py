@@ -1,0 +1,161 @@
+"""The trials of a search: their images, the room for them, a record of each, an MLflow run for each."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import ray
+
+from raydr import storage
+from raydr.config.jobs import SearchSettings
+from raydr.config.override import with_overrides
+from raydr.config.stages import SearchStage
+from raydr.engine.package import Head, ModelDescription
+from raydr.errors import InputError
+from raydr.learning.assignment import Assignment
+from raydr.learning.distil import Teaching
+from raydr.search.records import TrialRecord
+from raydr.search.trial import TrialImages
+from raydr.search.tuner import SearchFolders, TrialResult
+from raydr.search.tuner import search as search_space
+from raydr.training.teacher import read_teacher_logits
+from raydr.workflows.images import Rows, small_pool
+from raydr.workflows.job import RAY_FOLDER, Stage, identity_of
+from raydr.workflows.sections import section
+from raydr.workflows.trial_table import TrialTable
+
+_NO_PART_OF_A_TRIAL = {"out", "cluster", "tracking", "trials", "max_parallel", "cpus_per_trial", "gpus_per_trial"}
+
+
+def search_identity(stage: Stage, settings: SearchSettings) -> str:
+    """Digest of all that shapes a trial; how many there are does not, so a search can be added to."""
+    tree = settings.model_dump(mode="json", exclude=_NO_PART_OF_A_TRIAL)
+    del tree["distill"]["optim"]["epochs"]  # the refit's
+    return identity_of(hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest(), stage.inputs)
+
+
+def run_trials(
+    stage: Stage, settings: SearchSettings, *, rows: Rows, teacher: ModelDescription, head: Head, logits: str
+) -> list[TrialResult]:
+    """All trials of the search, best first; those of earlier attempts at the same search are not run again."""
+
+    def pool(chosen: Any, *, graded: bool) -> Any:
+        return small_pool(
+            settings.data,
+            rows.manifest,
+            chosen,
+            preprocess=teacher.preprocess,
+            cluster=settings.cluster,
+            graded=graded,
+        )
+
+    _check_room(settings)
+    _check_memory(len(rows.train), teacher.preprocess.side_px)
+    images = TrialImages(
+        pool=pool(rows.train, graded=False),
+        labelled=pool(rows.labelled, graded=True),
+        validation=pool(rows.validation, graded=True),
+    )
+    identity = search_identity(stage, settings)
+    name = f"search-{identity[:12]}"
+    folders = SearchFolders(records=stage.path(f"trials-{identity[:12]}"), ray=stage.path(RAY_FOLDER), name=name)
+    distill = settings.distill
+    if distill.model.weights not in ("none", "timm"):
+        distill = with_overrides(distill, {"model.weights": storage.absolute(distill.model.weights)})
+    table = TrialTable(settings.trials, epochs=settings.epochs)
+    runs = _TrialRuns(stage, stage.path(f"{name}-runs.json"), table)
+    try:
+        return search_space(
+            section(SearchStage, settings),
+            distill,
+            images,
+            Teaching(read_teacher_logits(logits), head),
+            Assignment(preprocess=teacher.preprocess, model_folder=None, seed=settings.seed, settings_digest=identity),
+            folders=folders,
+            max_failures=settings.cluster.max_failures,
+            audience=runs,
+        )
+    except BaseException:
+        runs.abandon()
+        raise
+    finally:
+        table.close()
+
+
+def _check_room(settings: SearchSettings) -> None:
+    """A trial that fits no cluster of fixed size would be waited for without end."""
+    if settings.cluster.autoscaling:
+        return
+    have = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    for key, kind, need in (
+        ("cpus_per_trial", "CPU", settings.cpus_per_trial),
+        ("gpus_per_trial", "GPU", settings.gpus_per_trial),
+    ):
+        if need > have.get(kind, 0.0):
+            raise InputError(
+                f"search: {key}: is {need:g}, the cluster has {have.get(kind, 0.0):g} {kind}s; lower it, or set "
+                "cluster.autoscaling where the cluster grows on demand"
+            )
+
+
+def _check_memory(num_images: int, side_px: int) -> None:
+    """Trials share the decoded training images in the object store, which must hold them."""
+    need = num_images * 3 * side_px**2
+    have = ray.cluster_resources().get("object_store_memory", 0.0)  # type: ignore[no-untyped-call]
+    if need > 0.8 * have:
+        raise InputError(
+            f"search: {num_images} training images of {side_px} pixels take {need / 2**30:.1f} GiB decoded, the object "
+            f"store has {have / 2**30:.1f} GiB; raise cluster.object_store_mib or lower preprocess.side_px"
+        )
+
+
+class _TrialRuns:
+    """An MLflow run for each trial, below the search's own, and its line in the table."""
+
+    def __init__(self, stage: Stage, uri: str, table: TrialTable) -> None:
+        self._stage, self._uri, self._table = stage, uri, table
+        self._before: dict[str, str] = json.loads(storage.read_bytes(uri)) if storage.exists(uri) else {}
+        self._open: dict[int, str] = {}
+
+    def begin(self, records: Mapping[int, TrialRecord]) -> None:
+        """Take over what earlier attempts have done: their runs are this search's now."""
+        self._table.begin(records)
+        for record in records.values():
+            if record.status != "running":
+                self._run_of(record.number, record.sample)
+                self._end(record)
+
+    def epoch(self, number: int, sample: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
+        """Record one epoch of one trial."""
+        figures = {name: value for name, value in metrics.items() if name != "epoch"}
+        self._stage.tracker.log_metrics(self._run_of(number, sample), figures, step=int(metrics["epoch"]))
+        self._table.epoch(number, sample, metrics)
+
+    def ended(self, record: TrialRecord) -> None:
+        """Close a trial's run with its best figure."""
+        self._run_of(record.number, record.sample)
+        self._end(record)
+        self._table.ended(record)
+
+    def abandon(self) -> None:
+        """Close the runs of a search that was cut off."""
+        for run_id in self._open.values():
+            self._stage.tracker.end_run(run_id, "KILLED")
+
+    def _run_of(self, number: int, sample: Mapping[str, Any]) -> str:
+        if number not in self._open:
+            self._open[number] = self._stage.tracker.start_run(
+                f"trial {number + 1}",
+                parent_id=self._stage.run_id or None,
+                continue_id=self._before.get(str(number)) or None,
+                params=sample,
+            )
+            self._before[str(number)] = self._open[number]
+            storage.write_bytes(self._uri, json.dumps(self._before).encode())
+        return self._open[number]
+
+    def _end(self, record: TrialRecord) -> None:
+        run_id = self._open.pop(record.number)
+        self._stage.tracker.log_metrics(run_id, {"best_val_auc": record.best_auc})
+        self._stage.tracker.end_run(run_id, "FAILED" if record.status == "failed" else "FINISHED")
