@@ -145,6 +145,8 @@ class SearchStage(Section):
     go on from the strongest quarter's states with changed settings; it draws its first settings at random."""
     max_parallel: PositiveInt | None = None
     """Null: as many trials as the cluster has room for."""
+    workers_per_trial: PositiveInt = 1
+    """Data-parallel workers of one trial, for students too large for one GPU; each gets its part of the two below."""
     cpus_per_trial: Annotated[float, Field(gt=0)] = 1.0
     gpus_per_trial: Annotated[float, Field(ge=0)] = 0.0
     epochs: PositiveInt = 10
@@ -167,6 +169,8 @@ class SearchStage(Section):
         if self.scheduler == "pbt":
             if self.algorithm == "tpe":
                 raise wrong_keys([(("algorithm",), "must be 'random' where scheduler is 'pbt' (got 'tpe')")])
+            if self.workers_per_trial > 1:
+                raise wrong_keys([(("workers_per_trial",), "must be 1 where scheduler is 'pbt'")])
             check_may_change(self.space)
         return self
 

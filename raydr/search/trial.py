@@ -67,7 +67,7 @@ class TuneContext:
         """Hand metrics and state to the scheduler, which may end the trial here."""
         with tempfile.TemporaryDirectory(prefix="raydr-state-") as scratch:
             save_state(Path(scratch))
-            tune.report(_as_result(metrics), checkpoint=tune.Checkpoint.from_directory(scratch))
+            tune.report(as_result(metrics), checkpoint=tune.Checkpoint.from_directory(scratch))
 
     def wish(self) -> Wish:
         """The scheduler ends a trial by its reports."""
@@ -103,7 +103,7 @@ class TuneContext:
         """Report the epochs that the driver did not hear of before it died."""
         for row in description["history"]:
             if int(row["epoch"]) >= self._known_epochs:
-                tune.report(_as_result(row))
+                tune.report(as_result(row))
 
 
 def run_trial(
@@ -127,7 +127,8 @@ def run_trial(
     distil(stage, DistilImages(source, images.labelled, images.validation), teaching, assignment, context)
 
 
-def _as_result(metrics: Mapping[str, float]) -> dict[str, Any]:
+def as_result(metrics: Mapping[str, float]) -> dict[str, Any]:
+    """An epoch's metrics as schedulers and the driver read them."""
     return {ROW: dict(metrics), EPOCHS_DONE: int(metrics["epoch"]) + 1, VALIDATION_AUC: metrics[VALIDATION_AUC]}
 
 

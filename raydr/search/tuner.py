@@ -18,6 +18,7 @@ from raydr.config.stages import DistillStage, SearchStage
 from raydr.errors import RunError
 from raydr.learning.assignment import Assignment
 from raydr.learning.distil import Teaching
+from raydr.search.nested import NestedTrial, SharedImages
 from raydr.search.records import TrialRecord, TrialRecords
 from raydr.search.sampling import Proposals, drawn_sample, planned
 from raydr.search.schedulers import build_scheduler
@@ -71,11 +72,18 @@ class SearchFolders:
         return storage.join(self.ray, self.name)
 
 
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What trials of one worker share in the object store."""
+
+    images: TrialImages
+    teaching: Teaching
+
+
 def search(
     settings: SearchStage,
     distill: DistillStage,
-    images: TrialImages,
-    teaching: Teaching,
+    shared: Shared | SharedImages,
     assignment: Assignment,
     *,
     folders: SearchFolders,
@@ -91,8 +99,7 @@ def search(
     Args:
         settings: Of the search.
         distill: What all students have in common.
-        images: Theirs.
-        teaching: The teacher's outputs.
+        shared: Their images and the teacher's outputs, as trials of one worker or of several take them.
         assignment: Its digest is the search's, so that a trial may go on from another's state.
         folders: Where records and states are kept.
         max_failures: How often a trial that crashed is tried again, from its last epoch, before it counts as failed.
@@ -104,24 +111,35 @@ def search(
     records = TrialRecords(folders.records)
     past = {number: record for number, record in records.read().items() if number < settings.trials}
     audience.begin(past)
-    watch = _Watch(records, past, audience, states=None if settings.scheduler == "pbt" else folders.states)
+    watch = _Watch(records, past, audience, states=folders.states if _is_dropped(settings) else None)
     if sum(record.status != "running" for record in past.values()) < settings.trials:
         shortened = distill.model_dump(mode="json")
         shortened["optim"]["epochs"] = settings.epochs
-        trainable = tune.with_resources(
-            tune.with_parameters(
-                run_trial,
-                settings=shortened,
-                images=images,
-                teaching=teaching,
-                assignment=assignment,
-                num_threads=max(1, int(settings.cpus_per_trial)),
-                folder=folders.states,
-            ),
-            {"CPU": settings.cpus_per_trial, "GPU": settings.gpus_per_trial},
-        )
+        trainable = _trainable(settings, shortened, shared, assignment, folder=folders.states)
         _fit(trainable, settings, distill, watch, folders=folders, max_failures=max_failures, seed=assignment.seed)
     return _ranked([_result(record) for _, record in sorted(watch.records.items())])
+
+
+def _trainable(
+    settings: SearchStage,
+    distill: dict[str, Any],
+    shared: Shared | SharedImages,
+    assignment: Assignment,
+    *,
+    folder: str,
+) -> Any:
+    """One trial as Tune starts it, with what it takes of the cluster."""
+    common = {"settings": distill, "assignment": assignment, "folder": folder}
+    if isinstance(shared, SharedImages):  # the workers take what they need themselves
+        return tune.with_resources(tune.with_parameters(NestedTrial, **common, shared=shared), {"CPU": 0})
+    trainable = tune.with_parameters(
+        run_trial,
+        **common,
+        images=shared.images,
+        teaching=shared.teaching,
+        num_threads=max(1, int(settings.cpus_per_trial)),
+    )
+    return tune.with_resources(trainable, {"CPU": settings.cpus_per_trial, "GPU": settings.gpus_per_trial})
 
 
 class _Watch(tune.Callback):
@@ -153,6 +171,8 @@ class _Watch(tune.Callback):
         **info: Any,  # noqa: ARG002
     ) -> None:
         """Take in one epoch of one trial."""
+        if ROW not in result:  # word that a trial is done
+            return
         record, sample = self.records[self._number(trial)], dict(trial.config["trial"]["sample"])
         record.take_in(result[ROW], sample)
         self._store.write(record)
@@ -224,7 +244,7 @@ def _fit(
             max_concurrent_trials=None if is_random else settings.max_parallel,
             search_alg=algorithm,
             scheduler=build_scheduler(settings, dict(past)),
-            reuse_actors=True,
+            reuse_actors=settings.workers_per_trial == 1,
             trial_dirname_creator=lambda trial: folder_prefix(trial.config["trial"]["number"]) + attempt,
         ),
         run_config=tune.RunConfig(
@@ -249,6 +269,11 @@ def _own_signals() -> Iterator[None]:
         yield
     finally:
         os.environ.pop(name) if before is None else os.environ.update({name: before})
+
+
+def _is_dropped(settings: SearchStage) -> bool:
+    """Whether nobody reads a trial's states once it is done: PBT's others may, several workers may still write them."""
+    return settings.scheduler != "pbt" and settings.workers_per_trial == 1
 
 
 def _drop_states(folder: str, number: int) -> None:

@@ -11,16 +11,21 @@ from raydr import storage
 from raydr.config.jobs import SearchSettings
 from raydr.config.override import with_overrides
 from raydr.config.stages import SearchStage
+from raydr.engine.batch import Pool
 from raydr.engine.package import Head, ModelDescription
 from raydr.errors import InputError
+from raydr.images.preprocess import Preprocess
 from raydr.learning.assignment import Assignment
 from raydr.learning.distil import Teaching
+from raydr.learning.validation import VALIDATION_AUC
+from raydr.search.nested import SharedImages
 from raydr.search.records import TrialRecord
 from raydr.search.trial import TrialImages
-from raydr.search.tuner import SearchFolders, TrialResult
+from raydr.search.tuner import SearchFolders, Shared, TrialResult
 from raydr.search.tuner import search as search_space
 from raydr.training.teacher import read_teacher_logits
-from raydr.workflows.images import Rows, small_pool
+from raydr.training.worker import LABELLED, STREAM, VALIDATION
+from raydr.workflows.images import Rows, dataset, small_pool
 from raydr.workflows.job import RAY_FOLDER, Stage, identity_of
 from raydr.workflows.sections import section
 from raydr.workflows.trial_table import TrialTable
@@ -39,24 +44,11 @@ def run_trials(
     stage: Stage, settings: SearchSettings, *, rows: Rows, teacher: ModelDescription, head: Head, logits: str
 ) -> list[TrialResult]:
     """All trials of the search, best first; those of earlier attempts at the same search are not run again."""
-
-    def pool(chosen: Any, *, graded: bool) -> Any:
-        return small_pool(
-            settings.data,
-            rows.manifest,
-            chosen,
-            preprocess=teacher.preprocess,
-            cluster=settings.cluster,
-            graded=graded,
-        )
-
     _check_room(settings)
     _check_memory(len(rows.train), teacher.preprocess.side_px)
-    images = TrialImages(
-        pool=pool(rows.train, graded=False),
-        labelled=pool(rows.labelled, graded=True),
-        validation=pool(rows.validation, graded=True),
-    )
+    several = settings.workers_per_trial > 1
+    prepare = _for_several_workers if several else _for_one_worker
+    shared = prepare(settings, rows=rows, preprocess=teacher.preprocess, head=head, logits=logits)
     identity = search_identity(stage, settings)
     name = f"search-{identity[:12]}"
     folders = SearchFolders(records=stage.path(f"trials-{identity[:12]}"), ray=stage.path(RAY_FOLDER), name=name)
@@ -67,10 +59,9 @@ def run_trials(
     runs = _TrialRuns(stage, stage.path(f"{name}-runs.json"), table)
     try:
         return search_space(
-            section(SearchStage, settings),
+            section(SearchStage, settings).model_copy(update={"max_parallel": _max_parallel(settings)}),
             distill,
-            images,
-            Teaching(read_teacher_logits(logits), head),
+            shared,
             Assignment(preprocess=teacher.preprocess, model_folder=None, seed=settings.seed, settings_digest=identity),
             folders=folders,
             max_failures=settings.cluster.max_failures,
@@ -81,6 +72,52 @@ def run_trials(
         raise
     finally:
         table.close()
+
+
+def _for_one_worker(settings: SearchSettings, *, rows: Rows, preprocess: Preprocess, head: Head, logits: str) -> Shared:
+    def pool(chosen: Any, *, graded: bool) -> Pool:
+        return small_pool(
+            settings.data, rows.manifest, chosen, preprocess=preprocess, cluster=settings.cluster, graded=graded
+        )
+
+    images = TrialImages(
+        pool=pool(rows.train, graded=False),
+        labelled=pool(rows.labelled, graded=True),
+        validation=pool(rows.validation, graded=True),
+    )
+    return Shared(images, Teaching(read_teacher_logits(logits), head))
+
+
+def _for_several_workers(
+    settings: SearchSettings, *, rows: Rows, preprocess: Preprocess, head: Head, logits: str
+) -> SharedImages:
+    held = {
+        name: dataset(
+            settings.data, rows.manifest, chosen, preprocess=preprocess, cluster=settings.cluster, graded=name != STREAM
+        ).materialize()
+        for name, chosen in ((STREAM, rows.train), (LABELLED, rows.labelled), (VALIDATION, rows.validation))
+        if len(chosen)
+    }
+    workers = settings.workers_per_trial
+    share = {
+        "num_workers": workers,
+        "max_workers": None,
+        "cpus_per_worker": settings.cpus_per_trial / workers,
+        "gpus_per_worker": settings.gpus_per_trial / workers,
+    }
+    cluster = settings.cluster.model_copy(update=share)
+    return SharedImages(held, held[STREAM].count(), logits, head, cluster)
+
+
+def _max_parallel(settings: SearchSettings) -> int | None:
+    """How many trials may be under way; None: Tune sees for itself, but not what workers of their own take."""
+    if settings.workers_per_trial == 1 or settings.max_parallel is not None:
+        return settings.max_parallel
+    if settings.cluster.autoscaling:
+        return settings.trials
+    have = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    needs = ((settings.cpus_per_trial, "CPU"), (settings.gpus_per_trial, "GPU"))
+    return max(1, min(int(have.get(kind, 0.0) / need) for need, kind in needs if need))
 
 
 def _check_room(settings: SearchSettings) -> None:
@@ -157,5 +194,10 @@ class _TrialRuns:
 
     def _end(self, record: TrialRecord) -> None:
         run_id = self._open.pop(record.number)
+        logged = self._stage.tracker.steps_of(run_id, VALIDATION_AUC)
+        for row in record.history:  # epochs that were recorded just before a driver was killed
+            if (step := int(row["epoch"])) not in logged:
+                figures = {name: value for name, value in row.items() if name != "epoch"}
+                self._stage.tracker.log_metrics(run_id, figures, step=step)
         self._stage.tracker.log_metrics(run_id, {"best_val_auc": record.best_auc})
         self._stage.tracker.end_run(run_id, "FAILED" if record.status == "failed" else "FINISHED")

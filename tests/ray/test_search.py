@@ -1,24 +1,29 @@
 """Searches on Ray Tune: trials that crash, searches that are added to, each scheduler and algorithm."""
 
-import json
 import os
 import signal
+from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
 import psutil
 import pytest
+import ray.data
+import ray.util
 import torch
 
+from raydr.config.site import ClusterSettings
 from raydr.config.stages import DistillStage, SearchStage
 from raydr.engine.batch import Pool
-from raydr.engine.package import Head
 from raydr.images.preprocess import Preprocess
 from raydr.learning.assignment import Assignment
 from raydr.learning.distil import Teaching
+from raydr.search.nested import SharedImages
 from raydr.search.sampling import drawn_sample
 from raydr.search.trial import TrialImages
-from raydr.search.tuner import SearchFolders, search
+from raydr.search.tuner import SearchFolders, Shared, search
+from raydr.training.teacher import write_teacher_logits
+from raydr.training.worker import STREAM, VALIDATION
 
 pytestmark = pytest.mark.ray
 
@@ -65,12 +70,28 @@ class Follower:
         self.ends.append((record.number, record.status))
 
 
+def held(images):
+    """A pool as a dataset in the object store."""
+    columns = {"image": images.image, "row": images.row, "grade": images.grade}
+    table = ray.data.range(len(images), override_num_blocks=2)
+    return table.map_batches(lambda batch: {key: part[batch["id"]] for key, part in columns.items()}).materialize()
+
+
+def shared_by(images, logits, folder, workers):
+    """What trials of so many workers take."""
+    if workers == 1:
+        return Shared(images, Teaching(logits, "binary"))
+    write_teacher_logits(f"{folder}/logits.parquet", logits)
+    datasets = {STREAM: held(images.pool), VALIDATION: held(images.validation)}
+    cluster = ClusterSettings(num_workers=workers, cpus_per_worker=0.25, decode_cpus=0.5, threads_per_worker=1)
+    return SharedImages(datasets, len(images.pool), f"{folder}/logits.parquet", "binary", cluster)
+
+
 @pytest.fixture
 def run(ray_cluster, tmp_path):
     """Searches in one place, with two trials at a time; returns results and what a follower heard."""
     torch.set_num_threads(1)
     logits = np.random.default_rng(0).normal(size=(64, 1)).astype(np.float32)
-    head: Head = "binary"
     images = TrialImages(pool(48, seed=0, graded=False), pool(0, seed=1, graded=True), pool(16, seed=2, graded=True))
 
     def searched(*, space=None, max_failures=1, on_epoch=lambda *_: None, **settings):
@@ -81,8 +102,7 @@ def run(ray_cluster, tmp_path):
         results = search(
             stage,
             DISTILL,
-            images,
-            Teaching(logits, head),
+            shared_by(images, logits, tmp_path, stage.workers_per_trial),
             Assignment(preprocess=Preprocess(side_px=SIDE_PX), model_folder=None, seed=0, settings_digest="d"),
             folders=SearchFolders(str(tmp_path / "records"), str(tmp_path / "ray"), "search"),
             max_failures=max_failures,
@@ -110,7 +130,7 @@ def test_a_search_with_more_trials_adds_to_the_old_one(run, tmp_path):
     space = SearchStage.model_validate({"space": TEMPERATURE}).space
     for result in more:
         assert result.sample == drawn_sample(space, DISTILL, seed=0, number=result.number)
-    assert [path for path in (tmp_path / "ray").rglob("state.json")] == [], "states of trials that are done are deleted"
+    assert not list((tmp_path / "ray").rglob("state.json")), "states of trials that are done are deleted"
     again, idle = run(trials=4, epochs=2, scheduler="none")
     assert again == more
     assert not idle.epochs
@@ -121,7 +141,6 @@ def test_a_trial_that_is_killed_goes_on_from_its_last_epoch(run):
 
     def kill_at_epoch_1(number, epoch):
         if epoch == 1 and not killed:
-            print([" ".join(p.cmdline())[:60] for p in psutil.Process().children(recursive=True)])
             (worker,) = workers_of_trials()
             killed.append(worker.pid)
             os.kill(worker.pid, signal.SIGKILL)
@@ -143,12 +162,8 @@ def test_a_trial_that_always_crashes_is_tried_again_then_recorded_as_failed_and_
     assert dict(follower.ends) == {n: "failed" if n in failed else "done" for n in range(6)}
     assert all("the loss is" in result.error for result in results if result.failed)
     assert all(result.epochs == 2 for result in results if not result.failed)
-    attempts = [
-        json.loads(line)
-        for path in (tmp_path / "ray" / "search").glob("experiment_state-*.json")
-        for line in [path.read_text()]
-    ]
-    assert attempts
+    told = [path.read_text() for path in (tmp_path / "ray" / "search").glob("trial-*/error.txt")]
+    assert [text.count("Failure # 2 (") for text in told] == [1] * len(failed), "each was tried twice"
     _, idle = run(trials=6, epochs=2, space=rates, scheduler="none")
     assert not idle.epochs, "a failed trial stays failed"
 
@@ -176,3 +191,28 @@ def test_pbt_lets_weak_trials_go_on_from_strong_ones_with_changed_settings(run):
     assert all(1e-9 <= rate <= 1e-2 for rate in found)
     for result in results:
         assert result.sample in follower.samples[result.number]
+
+
+def groups():
+    """The placement groups there are, by state."""
+    return Counter(found["state"] for found in ray.util.placement_group_table().values() if found["state"] != "REMOVED")
+
+
+def test_trials_of_several_workers_that_asha_stops_leave_no_placement_group(run, tmp_path):
+    rates = {"optim.learning_rate": {"kind": "choice", "values": [1e-2, 1e-12]}}
+    seen = []
+    results, follower = run(
+        trials=8,
+        epochs=4,
+        space=rates,
+        workers_per_trial=2,
+        max_parallel=2,
+        on_epoch=lambda *_: seen.append(groups()["CREATED"]),
+    )
+    assert max(seen) >= 1, "the trials' workers have placement groups"
+    assert not groups()
+    assert sorted(number for number, _ in follower.ends) == list(range(8))
+    assert not any(result.failed for result in results)
+    stopped = [result for result in results if result.epochs < 4]
+    assert len(stopped) >= 3
+    assert max(result.epochs for result in results) == 4
