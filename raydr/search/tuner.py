@@ -130,8 +130,9 @@ def _trainable(
 ) -> Any:
     """One trial as Tune starts it, with what it takes of the cluster."""
     common = {"settings": distill, "assignment": assignment, "folder": folder}
-    if isinstance(shared, SharedImages):  # the workers take what they need themselves
-        return tune.with_resources(tune.with_parameters(NestedTrial, **common, shared=shared), {"CPU": 0})
+    if isinstance(shared, SharedImages):
+        # The workers take what they need themselves; Tune wants something for the process that waits for them.
+        return tune.with_resources(tune.with_parameters(NestedTrial, **common, shared=shared), {"memory": 2**20})
     trainable = tune.with_parameters(
         run_trial,
         **common,

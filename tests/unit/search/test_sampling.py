@@ -117,9 +117,13 @@ def test_tpe_knows_what_earlier_attempts_have_found_and_runs_their_unfinished_tr
     space = space_of({"distillation.temperature": TABLES["distillation.temperature"]})
     search = proposals(numbers=range(21, 41), past=past, waiting=waiting, space=space)
     assert search.suggest("a")["trial"] == {"number": 20, "sample": waiting[0].sample, "epochs": 1}
-    asked = [search.suggest(str(number))["trial"] for number in range(20)]
+    asked = []
+    for trial in map(str, range(20)):
+        asked.append(search.suggest(trial)["trial"])
+        search.on_trial_complete(trial, error=True)  # so that it has only the past to learn from
     assert [trial["number"] for trial in asked] == list(range(21, 41))
-    assert np.median([trial["sample"]["distillation.temperature"] for trial in asked]) > 10
+    near = [trial["sample"]["distillation.temperature"] > 10 for trial in asked]
+    assert np.mean(near) > 0.75, "half of them were, had it learned nothing"
 
 
 def test_a_trial_that_reached_nothing_teaches_nothing():
