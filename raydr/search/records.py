@@ -43,7 +43,7 @@ class TrialRecord:
 
 @dataclass(frozen=True, slots=True)
 class TrialRecords:
-    """The records in one search's folder."""
+    """The records in one search's folder; a trial whose file is deleted is tried anew."""
 
     folder: str
 
