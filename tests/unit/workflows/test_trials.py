@@ -1,12 +1,18 @@
-"""What makes two searches the same, and how many trials of several workers there is room for."""
+"""What makes two searches the same, how many trials of several workers there is room for, their runs in MLflow."""
+
+import dataclasses
 
 import pytest
 import ray
+from mlflow import MlflowClient
 
 from raydr.config.jobs import SearchSettings
 from raydr.config.override import with_overrides
+from raydr.search.records import TrialRecord
+from raydr.tracking.runs import open_tracker
 from raydr.workflows.job import Stage
-from raydr.workflows.trials import _max_parallel, search_identity
+from raydr.workflows.trial_table import TrialTable
+from raydr.workflows.trials import _max_parallel, _TrialRuns, search_identity
 
 SETTINGS = SearchSettings.model_validate(
     {
@@ -55,3 +61,31 @@ def test_trials_of_several_workers_are_as_many_as_there_is_room_for(monkeypatch)
     assert _max_parallel(with_overrides(SETTINGS, {"max_parallel": 5})) == 5
     assert _max_parallel(with_overrides(SETTINGS, {"cluster.autoscaling": True})) == SETTINGS.trials
     assert _max_parallel(with_overrides(SETTINGS, {"workers_per_trial": 1})) is None
+
+
+def test_trials_of_an_earlier_attempt_belong_to_the_search_that_goes_on_with_every_epoch(tmp_path):
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    tracker = open_tracker(enabled=True, uri=uri, experiment="x", default_folder=str(tmp_path))
+    rows = [{"epoch": float(epoch), "loss": 0.5, "val_auc": 0.6 + epoch / 10} for epoch in range(3)]
+    record = TrialRecord(0, {"optim.learning_rate": 0.1}, rows)
+
+    def attempt():
+        parent = tracker.start_run("search")
+        stage = Stage(str(tmp_path), tracker, parent, "digest", {})
+        return parent, _TrialRuns(stage, str(tmp_path / "runs.json"), TrialTable(2, epochs=3, is_terminal=False))
+
+    _, first = attempt()
+    first.begin({})
+    for row in rows[:2]:
+        first.epoch(0, record.sample, row)
+    first.abandon()  # the third epoch was written down, its driver died
+    parent, second = attempt()
+    second.begin({0: dataclasses.replace(record, status="done")})
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name("x").experiment_id
+    (run,) = [run for run in client.search_runs([experiment]) if run.info.run_name == "trial 1"]
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["mlflow.parentRunId"] == parent
+    history = client.get_metric_history(run.info.run_id, "val_auc")
+    assert [(point.step, point.value) for point in history] == [(0, 0.6), (1, 0.7), (2, 0.8)]
+    assert run.data.metrics["best_val_auc"] == 0.8
