@@ -21,7 +21,7 @@ from raydr.config.methods import MaeSettings, MethodSettings, SimclrSettings
 from raydr.config.presets import PAPER_DISTILL, PAPER_FINETUNE, PAPER_PRETRAIN, PresetName, with_preset
 from raydr.config.section import AsTuple, Fraction, PositiveInt, Section
 from raydr.config.sources import BudgetSettings, SourceSettings, SplitSettings
-from raydr.config.space import Choice, Uniform
+from raydr.config.space import Space, check_may_change
 
 LeakFinding = Literal["shared_patients", "identical_files", "near_identical_images"]
 
@@ -182,21 +182,43 @@ class SearchStage(Section):
     """Distillation settings searched in parallel on the validation patients' AUC, the best refitted."""
 
     trials: PositiveInt = 16
+    """More than last time, and nothing else changed: the search goes on from the trials that it has."""
+    algorithm: Literal["random", "tpe"] = "random"
+    """Where the next trial's settings come from: drawn from the space, or proposed by the tree of Parzen estimators
+    (Optuna's TPE) from what the trials before have reached."""
+    scheduler: Literal["asha", "median", "pbt", "none"] = "asha"
+    """`asha` stops a trial outside the best 1 / `reduction_factor` at its rung (arXiv:1810.05934), `median` one whose
+    best is below the median of the others' means, `none` none. `pbt` (arXiv:1711.09846) lets the weakest quarter
+    go on from the strongest quarter's states with changed settings; it draws its first settings at random."""
     max_parallel: PositiveInt | None = None
     """Null: as many trials as the cluster has room for."""
+    workers_per_trial: PositiveInt = 1
+    """Data-parallel workers of one trial, for students too large for one GPU; each gets its part of the two below."""
     cpus_per_trial: Annotated[float, Field(gt=0)] = 1.0
     gpus_per_trial: Annotated[float, Field(ge=0)] = 0.0
     epochs: PositiveInt = 10
     """Epochs of the longest trial; the refit takes `distill.optim.epochs`."""
     grace_epochs: PositiveInt = 2
+    """Epochs before `asha` or `median` stops a trial, and between two changes by `pbt`."""
     reduction_factor: Annotated[int, Field(ge=2)] = 2
-    space: Annotated[dict[str, Annotated[Uniform | Choice, Field(discriminator="kind")]], Field(min_length=1)]
+    """Of `asha`."""
+    space: Annotated[Space, Field(min_length=1)]
     """Dotted keys of the distill settings and what is tried for each."""
 
     @model_validator(mode="after")
     def _grace_within_epochs(self) -> Self:
         if self.grace_epochs > self.epochs:
             raise wrong_keys([(("grace_epochs",), f"must be at most epochs ({self.epochs}) (got {self.grace_epochs})")])
+        return self
+
+    @model_validator(mode="after")
+    def _pbt_can_change_every_key(self) -> Self:
+        if self.scheduler == "pbt":
+            if self.algorithm == "tpe":
+                raise wrong_keys([(("algorithm",), "must be 'random' where scheduler is 'pbt' (got 'tpe')")])
+            if self.workers_per_trial > 1:
+                raise wrong_keys([(("workers_per_trial",), "must be 1 where scheduler is 'pbt'")])
+            check_may_change(self.space)
         return self
 
 

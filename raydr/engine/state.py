@@ -112,9 +112,12 @@ def load_state(
     if found_digest != settings_digest:
         raise StateError(f"{folder}: was saved by a training with other settings")
     network.load_state_dict(safetensors.torch.load_file(folder / _MODEL))
+    options = [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
     optimizer.load_state_dict(torch.load(folder / _OPTIMIZER, weights_only=True, map_location="cpu"))
     if average is not None:
         average.load_state(safetensors.torch.load_file(folder / _AVERAGE))
+    for group, own in zip(optimizer.param_groups, options, strict=True):
+        group.update(own)  # a trial may go on from another's state with a rate of its own
     best = safetensors.torch.load_file(folder / _BEST) if _BEST in digests else None
     return progress, best
 

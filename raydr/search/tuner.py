@@ -1,13 +1,14 @@
-"""The search: Tune with ASHA over the distill settings, on the validation patients' AUC."""
+"""The search: Tune over the distill settings, on the validation patients' AUC."""
 
+import contextlib
 import math
-from collections.abc import Callable, Mapping
+import os
+import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from ray import tune
-from ray.tune.experiment import Trial
-from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search.basic_variant import BasicVariantGenerator
 
 from raydr import storage
@@ -15,12 +16,12 @@ from raydr.config.stages import DistillStage, SearchStage
 from raydr.errors import RunError
 from raydr.learning.assignment import Assignment
 from raydr.learning.distil import Teaching
-from raydr.learning.validation import VALIDATION_AUC
-from raydr.search.space import current_point, domains
-from raydr.search.trial import TrialImages, run_trial
-
-OnTrialEpoch = Callable[[int, Mapping[str, Any], Mapping[str, float]], None]
-"""Trial number, its sampled settings, the epoch's metrics."""
+from raydr.search.nested import NestedTrial, SharedImages
+from raydr.search.records import TrialRecord, TrialRecords
+from raydr.search.sampling import Proposals, drawn_sample, planned
+from raydr.search.schedulers import build_scheduler
+from raydr.search.trial import TrialImages, folder_prefix, run_trial
+from raydr.search.watch import Audience, Watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,104 +41,173 @@ class TrialResult:
         return self.error is not None
 
 
-class _Watch(tune.Callback):
-    """Keeps each trial's figures as they are reported, and passes them on to the driver's own function."""
+@dataclass(frozen=True, slots=True)
+class SearchFolders:
+    """Where a search keeps what it goes on from."""
 
-    def __init__(self, on_epoch: OnTrialEpoch) -> None:
-        self._on_epoch = on_epoch
-        self._best: dict[str, float] = {}
-        self._epochs: dict[str, int] = {}
+    records: str
+    """Of all trials; stays when the search is done, for one with more trials to go on from."""
+    ray: str
+    """Of Ray's runs and the states of trials under way."""
+    name: str
+    """Of this search below ``ray``; another one's states are not gone on from."""
 
-    def on_trial_result(
-        self,
-        iteration: int,  # noqa: ARG002  # Tune's signature
-        trials: list[Trial],
-        trial: Trial,
-        result: dict[str, Any],
-        **info: Any,  # noqa: ARG002
-    ) -> None:
-        """Take in one epoch of one trial."""
-        value = float(result.get(VALIDATION_AUC, math.nan))
-        self._epochs[trial.trial_id] = int(result["epoch"]) + 1
-        if math.isfinite(value):
-            self._best[trial.trial_id] = max(value, self._best.get(trial.trial_id, -math.inf))
-        names = ("epoch", "loss", "seconds", VALIDATION_AUC)
-        metrics = {name: float(result[name]) for name in names if name in result}
-        self._on_epoch(trials.index(trial), trial.config, metrics)
+    @property
+    def states(self) -> str:
+        """The folder with a folder for each attempt at a trial."""
+        return storage.join(self.ray, self.name)
 
-    def result(self, number: int, trial: Trial, error: Exception | None) -> TrialResult:
-        """What came of one trial."""
-        return TrialResult(
-            number=number,
-            sample=dict(trial.config),
-            best_auc=self._best.get(trial.trial_id, math.nan),
-            epochs=self._epochs.get(trial.trial_id, 0),
-            error=None if error is None else str(error).strip().splitlines()[-1],
-        )
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What trials of one worker share in the object store."""
+
+    images: TrialImages
+    teaching: Teaching
 
 
 def search(
     settings: SearchStage,
     distill: DistillStage,
-    images: TrialImages,
-    teaching: Teaching,
+    shared: Shared | SharedImages,
     assignment: Assignment,
     *,
-    folder: str,
-    name: str,
-    on_epoch: OnTrialEpoch,
+    folders: SearchFolders,
+    max_failures: int,
+    audience: Audience,
 ) -> list[TrialResult]:
     """All trials, best first; the first one tried is the hand-set student, the others are drawn from the space.
+
+    A search that was cut off goes on: trials that are done are not tried again, one under way goes on from its last
+    epoch. Tune's own restoring is not used: it forgets up to ten seconds, forgets what the scheduler has seen, and
+    takes no more trials than it was started with.
+
+    Args:
+        settings: Of the search.
+        distill: What all students have in common.
+        shared: Their images and the teacher's outputs, as trials of one worker or of several take them.
+        assignment: Its digest is the search's, so that a trial may go on from another's state.
+        folders: Where records and states are kept.
+        max_failures: How often a trial that crashed is tried again, from its last epoch, before it counts as failed.
+        audience: Told of every epoch and end.
 
     Raises:
         RunError: No trial reached a validation AUC.
     """
-    shortened = distill.model_dump(mode="json")
-    shortened["optim"]["epochs"] = settings.epochs
-    trainable = tune.with_resources(
-        tune.with_parameters(
-            run_trial,
-            settings=shortened,
-            images=images,
-            teaching=teaching,
-            assignment=assignment,
-            num_threads=max(1, int(settings.cpus_per_trial)),
-        ),
-        {"CPU": settings.cpus_per_trial, "GPU": settings.gpus_per_trial},
+    records = TrialRecords(folders.records)
+    past = {number: record for number, record in records.read().items() if number < settings.trials}
+    audience.begin(past)
+    watch = Watch(records, past, audience, states=folders.states if _is_dropped(settings) else None)
+    if sum(record.status != "running" for record in past.values()) < settings.trials:
+        shortened = distill.model_dump(mode="json")
+        shortened["optim"]["epochs"] = settings.epochs
+        trainable = _trainable(settings, shortened, shared, assignment, folder=folders.states)
+        _fit(trainable, settings, distill, watch, folders=folders, max_failures=max_failures, seed=assignment.seed)
+    return _ranked([_result(record) for _, record in sorted(watch.records.items())])
+
+
+def _trainable(
+    settings: SearchStage,
+    distill: dict[str, Any],
+    shared: Shared | SharedImages,
+    assignment: Assignment,
+    *,
+    folder: str,
+) -> Any:
+    """One trial as Tune starts it, with what it takes of the cluster."""
+    common = {"settings": distill, "assignment": assignment, "folder": folder}
+    if isinstance(shared, SharedImages):
+        # The workers take what they need themselves; Tune wants something for the process that waits for them.
+        return tune.with_resources(tune.with_parameters(NestedTrial, **common, shared=shared), {"memory": 2**20})
+    trainable = tune.with_parameters(
+        run_trial,
+        **common,
+        images=shared.images,
+        teaching=shared.teaching,
+        num_threads=max(1, int(settings.cpus_per_trial)),
     )
-    watch = _Watch(on_epoch)
+    return tune.with_resources(trainable, {"CPU": settings.cpus_per_trial, "GPU": settings.gpus_per_trial})
+
+
+def _fit(
+    trainable: Any,
+    settings: SearchStage,
+    distill: DistillStage,
+    watch: Watch,
+    *,
+    folders: SearchFolders,
+    max_failures: int,
+    seed: int,
+) -> None:
+    """Run the trials that are not done."""
+    past = watch.records
+    waiting = [record for record in past.values() if record.status == "running"]
+    fresh = [number for number in range(settings.trials) if number not in past]
+    plans: list[dict[str, Any]] = [{}]
+    if settings.algorithm == "random":
+        drawn = [planned(number, drawn_sample(settings.space, distill, seed=seed, number=number)) for number in fresh]
+        plans = [planned(record.number, record.sample, epochs=len(record.history)) for record in waiting] + drawn
+        algorithm: Any = BasicVariantGenerator(max_concurrent=settings.max_parallel or 0)
+    else:
+        algorithm = Proposals(
+            settings.space,
+            distill,
+            past=[record for record in past.values() if record.status != "running"],
+            waiting=waiting,
+            numbers=fresh,
+            value_of=watch.value_of,
+            seed=seed + len(past),
+        )
+    attempt = uuid.uuid4().hex[:8]
+    is_random = settings.algorithm == "random"
     tuner = tune.Tuner(
         trainable,
-        param_space=domains(settings.space),
+        param_space={"trial": tune.grid_search([plan["trial"] for plan in plans])} if is_random else {},
         tune_config=tune.TuneConfig(
-            metric=VALIDATION_AUC,
-            mode="max",
-            num_samples=settings.trials,
-            max_concurrent_trials=settings.max_parallel,
-            search_alg=BasicVariantGenerator(
-                points_to_evaluate=[current_point(settings.space, distill)], random_state=assignment.seed
-            ),
-            scheduler=ASHAScheduler(
-                time_attr="training_iteration",
-                max_t=settings.epochs,
-                grace_period=min(settings.grace_epochs, settings.epochs),
-                reduction_factor=settings.reduction_factor,
-            ),
-            reuse_actors=True,
+            num_samples=1 if is_random else len(waiting) + len(fresh),
+            max_concurrent_trials=None if is_random else settings.max_parallel,
+            search_alg=algorithm,
+            scheduler=build_scheduler(settings, dict(past)),
+            reuse_actors=settings.workers_per_trial == 1,
+            trial_dirname_creator=lambda trial: folder_prefix(trial.config["trial"]["number"]) + attempt,
         ),
         run_config=tune.RunConfig(
-            name=name,
-            storage_path=storage.absolute(folder),
+            name=folders.name,
+            storage_path=storage.absolute(folders.ray),
             callbacks=[watch],
-            failure_config=tune.FailureConfig(max_failures=1),
+            failure_config=tune.FailureConfig(max_failures=max_failures),
+            checkpoint_config=tune.CheckpointConfig(
+                num_to_keep=4 if settings.scheduler == "pbt" else 2, checkpoint_at_end=False
+            ),
             verbose=0,
         ),
     )
-    found = tuner.fit()
-    trials = found._experiment_analysis.trials  # noqa: SLF001  # Tune's Result has no trial, and its files no NaN
-    results = [watch.result(number, trial, found[number].error) for number, trial in enumerate(trials)]
-    usable = [result for result in results if math.isfinite(result.best_auc)]
-    if not usable:
+    with _own_signals():
+        tuner.fit()
+
+
+@contextlib.contextmanager
+def _own_signals() -> Iterator[None]:
+    """Keep Ctrl-C for raydr: Tune would end the search early and call it done."""
+    name, before = "TUNE_DISABLE_SIGINT_HANDLER", os.environ.get("TUNE_DISABLE_SIGINT_HANDLER")
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop(name) if before is None else os.environ.update({name: before})
+
+
+def _is_dropped(settings: SearchStage) -> bool:
+    """Whether nobody reads a trial's states once it is done: PBT's others may, several workers may still write them."""
+    return settings.scheduler != "pbt" and settings.workers_per_trial == 1
+
+
+def _result(record: TrialRecord) -> TrialResult:
+    return TrialResult(record.number, record.sample, record.best_auc, len(record.history), record.error)
+
+
+def _ranked(results: list[TrialResult]) -> list[TrialResult]:
+    if not any(math.isfinite(result.best_auc) for result in results):
         reason = next((result.error for result in results if result.error), "no trial reported one")
         raise RunError(f"search: none of {len(results)} trials reached a validation AUC: {reason}")
     return sorted(

@@ -40,7 +40,7 @@ class TrainingResult:
     best_value: float | None
 
 
-def train(
+def train(  # noqa: PLR0913 - three of them are ears
     orders: Work,
     datasets: Mapping[str, ray.data.Dataset],
     cluster: ClusterSettings,
@@ -50,6 +50,7 @@ def train(
     on_epoch: OnEpoch,
     on_figures: OnFigures = lambda _: None,
     on_line: OnLine = lambda _: None,
+    signals: StopSignals | None = None,
 ) -> TrainingResult:
     """Run ``orders`` on the cluster's workers; goes on from the newest whole state below ``folder`` of the same name.
 
@@ -64,6 +65,7 @@ def train(
         on_epoch: Called with every epoch's metrics, in a thread of its own.
         on_figures: Called with rank 0's figures of the moment, about once a second, in a thread of its own.
         on_line: Called with what else there is to say, in any thread.
+        signals: What the training is stopped by; None: by those of the process, where it is in the main thread.
 
     Raises:
         InputError: The cluster has no room for the workers or none for decoding: a training would wait for ever.
@@ -96,15 +98,15 @@ def train(
             ).fit()
 
         with (
-            StopSignals() as signals,
+            signals or StopSignals() as stop,
             ProgressWatch(path, on_epoch=on_epoch, on_line=on_line),
             BoardWatch(board, on_figures=on_figures, on_line=on_line),
             _start_patience(cluster),
         ):
             fit = Fit(attempt, again=StorePatience(states, cluster.max_failures, on_line).waits_for)
-            fit.wait(signals, board, grace_s=cluster.stop_grace_s, on_line=on_line)
-    if signals.received is not None:
-        raise StoppedRun(f"{fit.shortfall(cluster.stop_grace_s)}{_saved(states)}", signals.received)
+            fit.wait(stop, board, grace_s=cluster.stop_grace_s, on_line=on_line)
+    if stop.received is not None:
+        raise StoppedRun(f"{fit.shortfall(cluster.stop_grace_s)}{_saved(states)}", stop.received)
     if fit.error is not None:
         raise fit.error
     state = states.describe_newest()

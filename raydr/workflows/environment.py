@@ -20,6 +20,8 @@ def set_environment(address: str | None) -> None:
         ("RAY_TRAIN_METRICS_ENABLED", "0"),
         ("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1"),
         ("RAY_AIR_NEW_OUTPUT", "0"),
+        # Tune notes down for itself where a search is at every other state; raydr goes on from records of its own.
+        ("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0"),
     ):
         os.environ.setdefault(name, value)
     if not address and not os.environ.get("RAY_ADDRESS"):

@@ -80,7 +80,9 @@ def rank_of_the_broken_row() -> tuple[int, int]:
     """Which rank sees it, at which step of the first epoch."""
     source = [
         ShuffledPool(
-            Pool(torch.zeros(24, 3, 2, 2, dtype=torch.uint8).numpy(), torch.arange(24).numpy(), torch.zeros(24).numpy()),
+            Pool(
+                torch.zeros(24, 3, 2, 2, dtype=torch.uint8).numpy(), torch.arange(24).numpy(), torch.zeros(24).numpy()
+            ),
             BATCH,
             seed=0,
             rank=rank,

@@ -210,16 +210,16 @@ def test_a_file_that_is_missing_or_no_toml_is_named(tmp_path: Path) -> None:
         ('augment = { kind = "choice", values = [] }', "augment.values: must have at least 1 entry"),
         (
             'augment = { kind = "choices", values = ["none"] }',
-            "augment.kind: must be one of 'uniform', 'loguniform', 'choice' (got 'choices')",
+            "augment.kind: must be one of 'uniform', 'loguniform', 'integer', 'loginteger', 'choice' (got 'choices')",
         ),
         (
             "augment = { values = ['none'] }",
-            "augment.kind: must be one of 'uniform', 'loguniform', 'choice' (it is missing)",
+            "augment.kind: must be one of 'uniform', 'loguniform', 'integer', 'loginteger', 'choice' (it is missing)",
         ),
         ('"optim.epochs" = { kind = "uniform", low = 1 }', '"optim.epochs".high: is required and missing'),
         (
             '"optim.epochs" = { kind = "choice", values = [1], lo = 1 }',
-            '"optim.epochs".lo: no such key; allowed: kind, values',
+            '"optim.epochs".lo: no such key; allowed: when, kind, values',
         ),
         (
             '"optim.weight_decay" = { kind = "loguniform", low = 0.0, high = 1.0 }',

@@ -1,0 +1,115 @@
+"""A trial of several workers: a training on Ray Train inside a Tune trial, which ends after its workers."""
+
+import queue
+import signal
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import ray.data
+from ray import tune
+from ray.tune.result import DONE
+
+from raydr import storage
+from raydr.config.override import with_overrides
+from raydr.config.site import ClusterSettings
+from raydr.config.stages import DistillStage
+from raydr.errors import StoppedRun
+from raydr.learning.assignment import Assignment
+from raydr.search.trial import as_result, folder_prefix
+from raydr.training.states import SavedStates
+from raydr.training.stopping import StopSignals
+from raydr.training.teacher import Teacher
+from raydr.training.trainer import train
+from raydr.training.worker import STREAM, Work
+
+
+@dataclass(frozen=True, slots=True)
+class SharedImages:
+    """What all trials of several workers share: datasets that are held in the object store, by name."""
+
+    datasets: Mapping[str, ray.data.Dataset]
+    num_streamed: int
+    teacher: Teacher
+    cluster: ClusterSettings
+    """A trial's share of the cluster: its workers and what each gets."""
+
+
+class NestedTrial(tune.Trainable):
+    """One trial; a step is an epoch.
+
+    A class, not a function: Tune waits for `cleanup` before it lets a trial go, so the workers of one that is stopped
+    end in good order and their placement group with them. A function's process is killed at once, and what frees the
+    group then asks Ray's State API, which a cluster without a dashboard has not got.
+    """
+
+    def setup(  # type: ignore[override]  # `tune.with_parameters` gives the rest
+        self,
+        config: dict[str, Any],
+        *,
+        settings: dict[str, Any],
+        shared: SharedImages,
+        assignment: Assignment,
+        folder: str,
+    ) -> None:
+        """Start the training, from the newest state that an earlier attempt has left."""
+        trial = config["trial"]
+        stage = with_overrides(DistillStage.model_validate(settings), trial["sample"])
+        name = f"{folder_prefix(trial['number'])}train"
+        self._rows: queue.SimpleQueue[Mapping[str, float] | None] = queue.SimpleQueue()
+        self._error: BaseException | None = None
+        self._signals = StopSignals()
+        state = SavedStates(*storage.locate(storage.join(folder, name))).describe_newest()
+        for row in state["history"][trial["epochs"] :] if state else ():  # the driver did not hear of them
+            self._rows.put(row)
+        work = Work(
+            loop="distil",
+            settings=stage.model_dump(mode="json"),
+            assignment=assignment,
+            num_streamed=shared.num_streamed,
+            whole=tuple(key for key in shared.datasets if key != STREAM),
+            threads=shared.cluster.threads_per_worker,
+            teacher=shared.teacher,
+        )
+
+        def run() -> None:
+            try:
+                train(
+                    work,
+                    shared.datasets,
+                    shared.cluster,
+                    folder=folder,
+                    name=name,
+                    on_epoch=self._rows.put,
+                    signals=self._signals,
+                )
+            except StoppedRun:
+                pass
+            except BaseException as error:  # noqa: BLE001 - `step` raises it
+                self._error = error
+            finally:
+                self._rows.put(None)
+
+        self._thread = threading.Thread(target=run, name="raydr-nested", daemon=True)
+        self._thread.start()
+
+    def step(self) -> dict[str, Any]:
+        """The next epoch's metrics; after the last one word that the trial is done."""
+        row = self._rows.get()
+        if row is not None:
+            return as_result(row)
+        if self._error is not None:
+            raise self._error
+        return {DONE: True}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Nothing: the training keeps its own states."""
+
+    def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
+        """Nothing: the training finds its own states."""
+
+    def cleanup(self) -> None:
+        """End the training and wait until its workers are gone."""
+        self._signals.received = signal.SIGTERM
+        self._thread.join()
