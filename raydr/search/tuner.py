@@ -15,7 +15,8 @@ from raydr.config.stages import DistillStage, SearchStage
 from raydr.errors import RunError
 from raydr.learning.assignment import Assignment
 from raydr.learning.distil import Teaching
-from raydr.learning.validation import VALIDATION_AUC
+from raydr.learning.validation import STANDARD_ERROR, VALIDATION_AUC
+from raydr.search.ranking import best_first
 from raydr.search.space import current_point, domains
 from raydr.search.trial import TrialImages, run_trial
 
@@ -31,6 +32,8 @@ class TrialResult:
     sample: dict[str, Any]
     best_auc: float
     """Highest validation AUC of its epochs; NaN where it reported none."""
+    standard_error: float
+    """Of that AUC, patients being its unit."""
     epochs: int
     error: str | None
 
@@ -45,7 +48,7 @@ class _Watch(tune.Callback):
 
     def __init__(self, on_epoch: OnTrialEpoch) -> None:
         self._on_epoch = on_epoch
-        self._best: dict[str, float] = {}
+        self._best: dict[str, tuple[float, float]] = {}
         self._epochs: dict[str, int] = {}
 
     def on_trial_result(
@@ -60,17 +63,20 @@ class _Watch(tune.Callback):
         value = float(result.get(VALIDATION_AUC, math.nan))
         self._epochs[trial.trial_id] = int(result["epoch"]) + 1
         if math.isfinite(value):
-            self._best[trial.trial_id] = max(value, self._best.get(trial.trial_id, -math.inf))
-        names = ("epoch", "loss", "seconds", VALIDATION_AUC)
+            found = (value, float(result.get(STANDARD_ERROR, math.nan)))
+            self._best[trial.trial_id] = max(found, self._best.get(trial.trial_id, found), key=lambda pair: pair[0])
+        names = ("epoch", "loss", "seconds", VALIDATION_AUC, STANDARD_ERROR)
         metrics = {name: float(result[name]) for name in names if name in result}
         self._on_epoch(trials.index(trial), trial.config, metrics)
 
     def result(self, number: int, trial: Trial, error: Exception | None) -> TrialResult:
         """What came of one trial."""
+        best_auc, standard_error = self._best.get(trial.trial_id, (math.nan, math.nan))
         return TrialResult(
             number=number,
             sample=dict(trial.config),
-            best_auc=self._best.get(trial.trial_id, math.nan),
+            best_auc=best_auc,
+            standard_error=standard_error,
             epochs=self._epochs.get(trial.trial_id, 0),
             error=None if error is None else str(error).strip().splitlines()[-1],
         )
@@ -140,6 +146,4 @@ def search(
     if not usable:
         reason = next((result.error for result in results if result.error), "no trial reported one")
         raise RunError(f"search: none of {len(results)} trials reached a validation AUC: {reason}")
-    return sorted(
-        results, key=lambda result: (-result.best_auc if math.isfinite(result.best_auc) else 1, result.number)
-    )
+    return best_first(results)

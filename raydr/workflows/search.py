@@ -1,8 +1,8 @@
 """`raydr search`: students in parallel over the space, the best settings refitted at full length."""
 
-import dataclasses
 import json
 import math
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,22 +18,25 @@ from raydr.errors import InputError
 from raydr.learning.assignment import Assignment
 from raydr.learning.distil import Teaching
 from raydr.learning.validation import VALIDATION_AUC
+from raydr.search.ranking import not_told_apart
 from raydr.search.trial import TrialImages
 from raydr.search.tuner import TrialResult
 from raydr.search.tuner import search as search_space
 from raydr.training.teacher import read_teacher_logits
 from raydr.workflows.cluster import connected
 from raydr.workflows.console import say
-from raydr.workflows.images import Rows, rows_of, small_pool
+from raydr.workflows.images import Rows, rows_of, small_pool, validation_patients
 from raydr.workflows.job import RAY_FOLDER, Outcome, Pipeline, Stage, perform
-from raydr.workflows.learn import Lesson, inputs_of, learn, model_input
+from raydr.workflows.learn import Lesson, inputs_of, model_input
+from raydr.workflows.outcome import conclude, sample_text, say_best
+from raydr.workflows.refit import refit
 from raydr.workflows.result import StageResult
 from raydr.workflows.sections import section
 from raydr.workflows.teaching import read_teacher, teach
 
 
 def search(settings: SearchSettings, *, pipeline: Pipeline | None = None) -> StageResult:
-    """The result of the search; its artifact `model` is the refitted best student."""
+    """The result of the search; its artifact `model` is the refitted best student, `report` its page."""
 
     def body(stage: Stage) -> Outcome:
         teacher, head = read_teacher(settings.teacher)
@@ -43,6 +46,7 @@ def search(settings: SearchSettings, *, pipeline: Pipeline | None = None) -> Sta
         rows = rows_of(settings.data)
         if not len(rows.validation):
             raise InputError(f"{settings.data.manifest}: split: no graded validation image to search by")
+        clock = [time.perf_counter()]
         with connected(settings.cluster):
             logits = teach(
                 stage.path(f"teacher-{stage.name}.parquet"),
@@ -53,20 +57,19 @@ def search(settings: SearchSettings, *, pipeline: Pipeline | None = None) -> Sta
                 num_views=settings.distill.distillation.teacher_views,
                 cluster=settings.cluster,
             )
+            clock.append(time.perf_counter())
             trials = _trials(stage, settings, rows=rows, teacher=teacher, head=head, logits=logits)
-            best = trials[0]
-            say(f"  best trial {best.number + 1}: validation AUC {best.best_auc:.4f}, {_sample_text(best.sample)}")
-            student = with_overrides(settings.distill, best.sample)
+            clock.append(time.perf_counter())
+            say_best(trials, num_patients=len(set(validation_patients(rows).values())))
+            student = with_overrides(settings.distill, trials[0].sample)
             lesson = Lesson("distil", student, settings.data, teacher.preprocess, logits, head)
-            refit = learn(stage, settings, lesson)
-        metrics = {
-            **refit.metrics,
-            "best_trial": {"number": best.number, "val_auc": best.best_auc, "settings": best.sample},
-            "num_trials": len(trials),
-            "trial_epochs": sum(trial.epochs for trial in trials),
-            "trials": [dataclasses.asdict(trial) for trial in sorted(trials, key=lambda trial: trial.number)],
+            refits = refit(stage, settings, lesson)
+            clock.append(time.perf_counter())
+        seconds = {
+            name: round(end - start, 2)
+            for name, start, end in zip(("teacher", "trials", "refits"), clock, clock[1:], strict=True)
         }
-        return Outcome(metrics, refit.artifacts, {**refit.logged, "best_trial_val_auc": best.best_auc})
+        return conclude(stage, settings, rows, trials, refits, seconds=seconds, alone=pipeline is None)
 
     weights = model_input(settings.distill.model.weights)
     inputs = inputs_of(settings.data, teacher=settings.teacher, weights=weights)
@@ -108,6 +111,7 @@ def _trials(
                 model_folder=None,
                 seed=settings.seed,
                 settings_digest=stage.identity,
+                patients=validation_patients(rows),
             ),
             folder=stage.path(RAY_FOLDER),
             name=f"search-{stage.name}",
@@ -173,7 +177,7 @@ class _TrialRuns:
         figures = {name: value for name, value in metrics.items() if name != "epoch"}
         tracker.log_metrics(self._run_ids[number], figures, step=step)
         value = metrics.get(VALIDATION_AUC, math.nan)
-        say(f"  trial {number + 1} epoch {step + 1}/{self._epochs}  validation AUC {value:.4f}  {_sample_text(sample)}")
+        say(f"  trial {number + 1} epoch {step + 1}/{self._epochs}  validation AUC {value:.4f}  {sample_text(sample)}")
 
     def abandon(self) -> None:
         """Close the runs of a search that was cut off."""
@@ -182,14 +186,10 @@ class _TrialRuns:
 
     def end(self, results: list[TrialResult]) -> None:
         """Close the trials' runs with their best figure."""
+        close = not_told_apart(results)
         for result in results:
             if (run_id := self._run_ids.get(result.number)) is not None:
-                self._stage.tracker.log_metrics(run_id, {"best_val_auc": result.best_auc})
+                figures = {"best_val_auc": result.best_auc, "best_val_auc_se": result.standard_error}
+                self._stage.tracker.log_metrics(run_id, figures)
+                self._stage.tracker.set_tags(run_id, {"raydr.not_told_apart": str(result.number in close).lower()})
                 self._stage.tracker.end_run(run_id, "FAILED" if result.failed else "FINISHED")
-
-
-def _sample_text(sample: Mapping[str, Any]) -> str:
-    return ", ".join(
-        f"{key.rpartition('.')[2]} {value:.3g}" if isinstance(value, float) else f"{key.rpartition('.')[2]} {value}"
-        for key, value in sample.items()
-    )
