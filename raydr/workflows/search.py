@@ -1,5 +1,6 @@
 """`raydr search`: students in parallel over the space, the best settings refitted at full length."""
 
+import itertools
 import json
 import math
 import time
@@ -65,10 +66,8 @@ def search(settings: SearchSettings, *, pipeline: Pipeline | None = None) -> Sta
             lesson = Lesson("distil", student, settings.data, teacher.preprocess, logits, head)
             refits = refit(stage, settings, lesson)
             clock.append(time.perf_counter())
-        seconds = {
-            name: round(end - start, 2)
-            for name, start, end in zip(("teacher", "trials", "refits"), clock, clock[1:], strict=True)
-        }
+        parts = zip(("teacher", "trials", "refits"), itertools.pairwise(clock), strict=True)
+        seconds = {name: round(end - start, 2) for name, (start, end) in parts}
         return conclude(stage, settings, rows, trials, refits, seconds=seconds, alone=pipeline is None)
 
     weights = model_input(settings.distill.model.weights)
