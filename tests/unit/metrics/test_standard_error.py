@@ -46,10 +46,13 @@ def test_is_the_spread_of_the_auc_over_many_samples_of_patients(shared):
 
 
 def test_agrees_with_the_bootstrap_of_patients_who_have_an_eye_in_each_class():
-    truth, scores, patients = draw(3, 150, eyes=2, shared=0.8)
-    truth = truth ^ (np.random.default_rng(4).random(len(truth)) < 0.3)
+    generator = np.random.default_rng(3)
+    patients, truth = np.repeat(np.arange(150), 2), np.tile([True, False], 150)
+    scores = truth + 0.4 * generator.normal(size=300) + np.repeat(generator.normal(size=150), 2)
     resamples = auc_resamples(truth, scores, patients, num_resamples=4000, seed=0)
-    assert auc_standard_error(truth, scores, patients) == pytest.approx(resamples.std(), rel=0.1)
+    found = auc_standard_error(truth, scores, patients)
+    assert found == pytest.approx(resamples.std(), rel=0.1)
+    assert found < 0.75 * auc_standard_error(truth, scores, np.arange(300))  # a patient's two eyes move together
 
 
 @pytest.mark.parametrize("truth", [[True, True, True], [False, False, False], [True, False, False], []])
