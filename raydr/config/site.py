@@ -67,4 +67,5 @@ class TrackingSettings(Section):
     uri: str | None = None
     """MLflow store; null takes MLFLOW_TRACKING_URI, or else an SQLite file beside the run."""
     experiment: str = "raydr"
-    registered_model: str = "raydr"
+    registered_model: str | None = "raydr"
+    """Name in MLflow's registry for the models of `run` and of a `search` of its own; null keeps them out of it."""

@@ -197,11 +197,14 @@ class SearchStage(Section):
     cpus_per_trial: Annotated[float, Field(gt=0)] = 1.0
     gpus_per_trial: Annotated[float, Field(ge=0)] = 0.0
     epochs: PositiveInt = 10
-    """Epochs of the longest trial; the refit takes `distill.optim.epochs`."""
+    """Epochs of the longest trial; a refit takes `distill.optim.epochs`."""
     grace_epochs: PositiveInt = 2
     """Epochs before `asha` or `median` stops a trial, and between two changes by `pbt`."""
     reduction_factor: Annotated[int, Field(ge=2)] = 2
     """Of `asha`."""
+    refit_seeds: PositiveInt = 1
+    """How often the best trial's settings are trained at full length, each time with the next seed: 3 tell how much of
+    the AUC is luck. The model that is kept has the median validation AUC, the lower one of the middle two."""
     space: Annotated[Space, Field(min_length=1)]
     """Dotted keys of the distill settings and what is tried for each."""
 

@@ -104,6 +104,13 @@ def load_model(folder: str) -> LoadedModel:
     return LoadedModel(network.eval(), description)
 
 
+def copy_model(source: str, target: str) -> None:
+    """Copy a model folder; as in `save_model` the description, which makes it one, comes last."""
+    storage.delete_file(storage.join(target, DESCRIPTION))  # an older one must not vouch for the new weights
+    for name in (WEIGHTS, DESCRIPTION):
+        storage.write_bytes(storage.join(target, name), storage.read_bytes(storage.join(source, name)))
+
+
 def load_backbone_weights(folder: str, backbone: nn.Module, *, name: str) -> None:
     """Fill ``backbone`` from a model folder of the same architecture ``name``; InputError where it is another one."""
     content = _read_json(folder)

@@ -20,6 +20,8 @@ class Assignment:
     seed: int
     settings_digest: str
     provenance: Mapping[str, str] = field(default_factory=dict)
+    patients: Mapping[int, int] = field(default_factory=dict)
+    """From a validation image's row to a number of its patient; an image that is not here is a patient of its own."""
     save_every_steps: int | None = None
     save_every_s: float | None = None
     """Between saved states in the middle of an epoch."""

@@ -81,7 +81,7 @@ def distil(
     training = Training(student, build_optimizer(settings.optim, student), step, source, no_sync(replica))
     keep_best = VALIDATION_AUC if settings.keep == "best" and len(images.validation) else None
     plan = assignment.plan(settings.optim, keep_best=keep_best)
-    progress = fit(training, plan, context, validation_auc(network, images.validation, context))
+    progress = fit(training, plan, context, validation_auc(network, images.validation, context, assignment.patients))
     finish_classifier(network, settings.model, teaching.head, images.validation, assignment, context)
     return progress
 

@@ -48,6 +48,6 @@ def finetune(settings: FinetuneStage, images: FinetuneImages, assignment: Assign
     )
     keep_best = VALIDATION_AUC if settings.keep == "best" and len(images.validation) else None
     plan = assignment.plan(settings.optim, keep_best=keep_best)
-    progress = fit(training, plan, context, validation_auc(network, images.validation, context))
+    progress = fit(training, plan, context, validation_auc(network, images.validation, context, assignment.patients))
     finish_classifier(network, settings.model, settings.head.kind, images.validation, assignment, context)
     return progress

@@ -1,5 +1,7 @@
 """The validation patients' part in a classifier's training: every epoch's AUC and, at the end, the thresholds."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -14,18 +16,32 @@ from raydr.grades import REFERABLE_GRADE
 from raydr.learning.assignment import Assignment
 from raydr.metrics.operating import choose_thresholds
 from raydr.metrics.roc import auc
+from raydr.metrics.standard_error import auc_standard_error
 from raydr.models.classifier import Classifier, referable_probability
 
-VALIDATION_AUC = "val_auc"
+VALIDATION_AUC, STANDARD_ERROR = "val_auc", "val_auc_se"
 
 
-def validation_auc(network: Classifier, validation: Pool, context: Context) -> Validate:
-    """A function that scores the validation patients after an epoch, over the whole set whatever the workers."""
+def validation_auc(
+    network: Classifier, validation: Pool, context: Context, patients: Mapping[int, int] | None = None
+) -> Validate:
+    """A function that scores the validation patients after an epoch, over the whole set whatever the workers.
+
+    Args:
+        network: What is trained.
+        validation: The patients' images.
+        context: This worker's.
+        patients: As `Assignment.patients`; the standard error takes them as its unit.
+    """
+    known = patients or {}
+    patient = np.array([known.get(row, -1 - row) for row in validation.row.tolist()], dtype=np.int64)
+    truth = validation.grade >= REFERABLE_GRADE
 
     def validate(_epoch: int) -> dict[str, float]:
         if not len(validation):
             return {}
-        return {VALIDATION_AUC: auc(validation.grade >= REFERABLE_GRADE, _probability(network, validation, context))}
+        scores = _probability(network, validation, context)
+        return {VALIDATION_AUC: auc(truth, scores), STANDARD_ERROR: auc_standard_error(truth, scores, patient)}
 
     return validate
 

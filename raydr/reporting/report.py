@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from raydr import storage
 from raydr.metrics.evaluation import DatasetEvaluation
-from raydr.reporting import figures, search_figures
+from raydr.reporting import figures, parallel_figure, search_figures
 from raydr.reporting.page import render_page
+from raydr.reporting.search_report import Refit, Trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,17 +20,6 @@ class Stage:
     figure: str = ""
     is_up_to_date: bool = False
     """It was not run again, since neither its inputs nor its settings had changed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """One trial of the search; ``validation_auc`` is None where it never reported."""
-
-    number: int
-    settings: Mapping[str, Any]
-    validation_auc: float | None
-    num_epochs: int
-    status: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +46,9 @@ class Report:
     """The data set whose patients come from where the training ones do; the others are external. Unsaid where empty."""
     stages: Sequence[Stage] = ()
     trials: Sequence[Trial] = ()
+    refits: Sequence[Refit] = ()
+    num_validation_patients: int = 0
+    """By whom the search chose; 0 where that is unsaid."""
     curves: Mapping[str, Sequence[Mapping[str, float | None]]] = field(default_factory=dict)
     """Per stage one mapping an epoch, from ``epoch`` and each metric's name to its value."""
     data: Sequence[Mapping[str, int | str]] = ()
@@ -74,7 +66,9 @@ class Report:
 
 def render_report(report: Report) -> str:
     """The report as one HTML page that loads nothing: style, pictures and figures are inside."""
-    return render_page("report.html.jinja", report=report, figures=figures, search=search_figures)
+    return render_page(
+        "report.html.jinja", report=report, figures=figures, search=search_figures, parallel=parallel_figure
+    )
 
 
 def write_report(uri: str, report: Report) -> None:

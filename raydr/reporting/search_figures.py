@@ -1,5 +1,6 @@
-"""The figures of training: what the search tried and how the metrics moved."""
+"""The figures of training: what the search tried, which settings mattered and how the metrics moved."""
 
+import dataclasses
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -8,11 +9,12 @@ from typing import Any, Protocol
 import numpy as np
 from markupsafe import Markup
 
-from raydr.metrics.roc import Floats
+from raydr.metrics.importance import Importance, are_numbers, importance
 from raydr.reporting.plot import Axis, Plot, nice_axis
-from raydr.reporting.wording import setting
+from raydr.reporting.wording import setting, share
 
-_NO_METRICS = ("epoch", "seconds")
+_NO_METRICS = ("epoch", "seconds", "val_auc_se")
+_LOG_FROM = 5  # times the smallest value, where a logarithmic axis shows more
 _MAX_LINES = 4  # as many line styles as the style sheet has
 
 
@@ -30,6 +32,14 @@ class SearchTrial(Protocol):
     @property
     def validation_auc(self) -> float | None:
         """None where it never reported."""
+
+    @property
+    def standard_error(self) -> float | None:
+        """Of that AUC."""
+
+    @property
+    def not_told_apart(self) -> bool:
+        """Whether it is within one standard error of the best one, or that one."""
 
     @property
     def status(self) -> str:
@@ -50,58 +60,104 @@ def short_names(trials: Sequence[SearchTrial]) -> dict[str, str]:
     return {name: ending if endings.count(ending) == 1 else name for name, ending in zip(varied, endings, strict=True)}
 
 
-def strongest_settings(trials: Sequence[SearchTrial]) -> list[str]:
-    """The settings by how much of the validation AUC's variance they explain, adjusted for degrees of freedom.
-
-    Numbers by the squared rank correlation, choices by the share between groups. Empty where nothing can be told.
-    """
+def importances(trials: Sequence[SearchTrial]) -> dict[str, Importance]:
+    """How much each setting has to do with the validation AUC, the most important first; empty where none is known."""
     reported = [trial for trial in trials if math.isfinite(_auc(trial))]
     aucs = np.array([_auc(trial) for trial in reported])
-    if len(reported) < 3 or not np.ptp(aucs) > 0:
-        return []
-    strengths = {
-        name: _strength([trial.settings.get(name) for trial in reported], aucs) for name in short_names(trials)
-    }
-    known = {name: strength for name, strength in strengths.items() if math.isfinite(strength)}
-    return sorted(known, key=lambda name: -known[name])
+    found = {name: importance([trial.settings.get(name) for trial in reported], aucs) for name in short_names(trials)}
+    known = {name: value for name, value in found.items() if value is not None}
+    return dict(sorted(known.items(), key=lambda entry: -entry[1].share))
 
 
-def _strength(values: Sequence[Any], aucs: Floats) -> float:
-    if len({str(value) for value in values}) < 2:
-        return math.nan
-    if _are_numbers(values):
-        num_free = 1
-        explained = float(np.corrcoef(_ranks(np.array(values, dtype=np.float64)), _ranks(aucs))[0, 1]) ** 2
-    else:
-        groups = np.unique([str(value) for value in values], return_inverse=True)[1]
-        num_free = int(groups.max())
-        means = np.bincount(groups, weights=aucs) / np.bincount(groups)
-        explained = float(((means[groups] - aucs.mean()) ** 2).sum() / ((aucs - aucs.mean()) ** 2).sum())
-    remaining = len(values) - 1 - num_free
-    return 1 - (1 - explained) * (len(values) - 1) / remaining if remaining > 0 else math.nan
+def importance_bars(found: Mapping[str, Importance], labels: Mapping[str, str]) -> Markup:
+    """A bar for each setting, with the share that chance alone reaches in one of twenty searches."""
+    line, left, right, width = 26.0, 128.0, 52.0, 400.0
+    across = width - left - right
+    parts = []
+    for row, (name, value) in enumerate(found.items()):
+        top = line * row
+        text, part, chance = labels[name], max(0.0, value.share), min(1.0, max(0.0, value.chance))
+        parts.append(
+            Markup(
+                '<text class="axis end" x="{0:.0f}" y="{1:.1f}">{2}</text>'
+                '<rect class="track" x="{3:.0f}" y="{4:.1f}" width="{5:.1f}" height="11" rx="3"/>'
+                '<rect class="share {6}" x="{3:.0f}" y="{4:.1f}" width="{7:.1f}" height="11" rx="3"/>'
+                '<line class="limit" x1="{8:.1f}" x2="{8:.1f}" y1="{9:.1f}" y2="{10:.1f}"/>'
+                '<text x="{11:.0f}" y="{1:.1f}">{12}</text>'
+            ).format(
+                left - 10,
+                top + 15.5,
+                text if len(text) < 20 else text[:18] + "…",
+                left,
+                top + 6,
+                across,
+                "sure" if value.is_above_chance else "unsure",
+                max(1.0, across * part),
+                left + across * chance,
+                top + 2.5,
+                top + 20.5,
+                left + across + 8,
+                share(part),
+            )
+        )
+    words = ", ".join(f"{labels[name]} {share(max(0.0, value.share))}" for name, value in found.items())
+    return Markup(
+        '<svg class="bars" viewBox="0 0 {:.0f} {:.0f}" role="img" aria-label="Importance: {}">{}</svg>'
+    ).format(width, line * len(found), words, Markup("").join(parts))
+
+
+def setting_axis(values: Sequence[Any], label: str) -> tuple[Axis, list[float]]:
+    """An axis for a setting's values, and where on it each of them is."""
+    if are_numbers(values):
+        numbers = [float(value) for value in values]
+        is_log = min(numbers) > 0 and max(numbers) / min(numbers) >= _LOG_FROM
+        return nice_axis(numbers, label, is_log=is_log), numbers
+    choices = sorted({setting(value) for value in values})
+    places = tuple(float(place) for place in range(len(choices)))
+    axis = Axis(-0.5, len(choices) - 0.5, label, places, write=lambda place: choices[int(place)])
+    return axis, [float(choices.index(setting(value))) for value in values]
+
+
+def kind_of(trial: SearchTrial, *, is_best: bool) -> str:
+    """How a trial is drawn: the best one, one that is not told apart from it, another one."""
+    return "best" if is_best else "close" if trial.not_told_apart else "other"
 
 
 def trial_scatter(trials: Sequence[SearchTrial], name: str, label: str) -> Markup:
-    """Validation AUC of every trial that reported one against one of its settings."""
+    """Validation AUC of every trial that reported one and has the setting, against it ("slice").
+
+    A band shows how far below the best one its standard error reaches.
+    """
     reported = [trial for trial in ranked(trials) if math.isfinite(_auc(trial))]
-    values = [trial.settings.get(name) for trial in reported]
+    best, error = reported[0], reported[0].standard_error or 0.0
+    shown = [trial for trial in reported if trial.settings.get(name) is not None]
+    horizontal, numbers = setting_axis([trial.settings[name] for trial in shown], label)
+    if horizontal.is_log:
+        horizontal = dataclasses.replace(horizontal, label=f"{label} (log scale)")
     vertical = nice_axis([_auc(trial) for trial in reported], "Validation AUC")
-    if _are_numbers(values):
-        numbers = [float(value) for value in values if value is not None]
-        is_log = min(numbers) > 0 and max(numbers) / min(numbers) >= 20
-        horizontal = nice_axis(numbers, f"{label} (log scale)" if is_log else label, is_log=is_log)
-    else:
-        choices = sorted({setting(value) for value in values})
-        numbers = [float(choices.index(setting(value))) for value in values]
-        places = tuple(float(place) for place in range(len(choices)))
-        horizontal = Axis(-0.5, len(choices) - 0.5, label, places, write=lambda place: choices[int(place)])
-    plot = Plot(horizontal, vertical, f"Validation AUC of the trials by {label}")
-    for place in reversed(range(len(reported))):
-        trial = reported[place]
-        kind = "best" if place == 0 else "whole" if is_whole(trial.status) else "stopped"
-        title = f"Trial {trial.number}: AUC {_auc(trial):.3f}, {label} {setting(values[place])}, {trial.status}"
-        plot.dot(numbers[place], _auc(trial), f"trial {kind}", title=title, radius=6 if place == 0 else 4.5)
+    plot = Plot(horizontal, vertical, f"Validation AUC of the trials by {label}", height=300)
+    top, bottom = _auc(best), max(vertical.low, _auc(best) - error) if math.isfinite(error) else _auc(best)
+    ends = (horizontal.low, horizontal.high)
+    plot.area([(x, bottom) for x in ends], [(x, top) for x in ends], "tie")
+    for trial, number in reversed(list(zip(shown, numbers, strict=True))):
+        kind = kind_of(trial, is_best=trial is best)
+        style = f"trial {kind} {'whole' if is_whole(trial.status) else 'cut'}"
+        plot.dot(
+            number,
+            _auc(trial),
+            style,
+            title=describe(trial, (name,), {name: label}),
+            radius=6 if kind == "best" else 4.5,
+        )
     return plot.svg()
+
+
+def describe(trial: SearchTrial, names: Sequence[str], labels: Mapping[str, str]) -> str:
+    """A trial in a line, for those who point at it."""
+    error = trial.standard_error
+    spread = f" ± {error:.3f}" if error is not None and math.isfinite(error) else ""
+    values = ", ".join(f"{labels[name]} {setting(trial.settings[name])}" for name in names if name in trial.settings)
+    return f"Trial {trial.number}: AUC {_auc(trial):.3f}{spread}, {values}, {trial.status}"
 
 
 def is_whole(status: str) -> bool:
@@ -148,14 +204,3 @@ def _value(entry: Mapping[str, float | None], name: str) -> float:
 
 def _auc(trial: SearchTrial) -> float:
     return math.nan if trial.validation_auc is None else trial.validation_auc
-
-
-def _are_numbers(values: Sequence[Any]) -> bool:
-    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-
-
-def _ranks(values: Floats) -> Floats:
-    """Ranks from 0, ties sharing their mean."""
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ranks: Floats = np.cumsum(counts) - (counts + 1) / 2
-    return ranks[place]

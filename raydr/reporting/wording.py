@@ -2,7 +2,9 @@
 
 import base64
 import math
+import statistics
 from collections.abc import Sequence
+from typing import Protocol
 
 from raydr.metrics.bootstrap import AucInterval
 from raydr.metrics.evaluation import DatasetEvaluation
@@ -18,6 +20,22 @@ _POINT_NAMES = {
 }
 
 _SHORT_WORDS = {"auc": "AUC", "knn": "kNN", "val": "validation", "lr": "learning rate"}
+
+
+class Validated(Protocol):
+    """What a trial and a refit have in common."""
+
+    @property
+    def validation_auc(self) -> float | None:
+        """None where there is none."""
+
+
+class Tied(Protocol):
+    """A trial that may be as good as the best one."""
+
+    @property
+    def not_told_apart(self) -> bool:
+        """Whether it is within one standard error of the best one, or that one."""
 
 
 def is_defined(value: float | None) -> bool:
@@ -158,3 +176,20 @@ def size(num_bytes: int) -> str:
 def more(total: int, shown: int, where: str) -> str:
     """What a list that was cut leaves out and where all of it is; nothing where it was not cut."""
     return f"and {count(total - shown)} more; all are in {where}" if total > shown else ""
+
+
+def tied(trials: Sequence[Tied]) -> str:
+    """How many trials are not told apart from the best one, in a sentence."""
+    others = sum(trial.not_told_apart for trial in trials) - 1
+    if others < 1:
+        return "No other trial is within one standard error of the best one."
+    verb = "is" if others == 1 else "are"
+    return f"{counted(others, 'other trial')} {verb} within one standard error of the best one: not told apart from it."
+
+
+def refit_spread(refits: Sequence[Validated]) -> str:
+    """Mean and spread of several refits' AUC, in a sentence."""
+    aucs = [value for refit in refits if (value := refit.validation_auc) is not None and math.isfinite(value)]
+    if len(aucs) < 2:
+        return ""
+    return f"AUC {statistics.fmean(aucs):.3f} on average, standard deviation {statistics.stdev(aucs):.3f}."

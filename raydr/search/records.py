@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from raydr import storage
-from raydr.learning.validation import VALIDATION_AUC
+from raydr.learning.validation import STANDARD_ERROR, VALIDATION_AUC
 
 
 @dataclass(slots=True)
@@ -32,6 +32,11 @@ class TrialRecord:
     def best_auc(self) -> float:
         """Highest validation AUC of its epochs; NaN where it reported none."""
         return math.nan if (row := self.best_row) is None else row[VALIDATION_AUC]
+
+    @property
+    def standard_error(self) -> float:
+        """Of the highest validation AUC, patients being its unit; NaN where it reported none."""
+        return math.nan if (row := self.best_row) is None else row.get(STANDARD_ERROR, math.nan)
 
     def take_in(self, row: dict[str, float], sample: dict[str, Any]) -> None:
         """Add an epoch, in place of an earlier attempt's at the same one."""

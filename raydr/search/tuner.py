@@ -17,6 +17,7 @@ from raydr.errors import RunError
 from raydr.learning.assignment import Assignment
 from raydr.learning.distil import Teaching
 from raydr.search.nested import NestedTrial, SharedImages
+from raydr.search.ranking import best_first
 from raydr.search.records import TrialRecord, TrialRecords
 from raydr.search.sampling import Proposals, drawn_sample, planned
 from raydr.search.schedulers import build_scheduler
@@ -32,6 +33,8 @@ class TrialResult:
     sample: dict[str, Any]
     best_auc: float
     """Highest validation AUC of its epochs; NaN where it reported none."""
+    standard_error: float
+    """Of that AUC, patients being its unit."""
     epochs: int
     error: str | None
 
@@ -203,13 +206,18 @@ def _is_dropped(settings: SearchStage) -> bool:
 
 
 def _result(record: TrialRecord) -> TrialResult:
-    return TrialResult(record.number, record.sample, record.best_auc, len(record.history), record.error)
+    return TrialResult(
+        number=record.number,
+        sample=record.sample,
+        best_auc=record.best_auc,
+        standard_error=record.standard_error,
+        epochs=len(record.history),
+        error=record.error,
+    )
 
 
 def _ranked(results: list[TrialResult]) -> list[TrialResult]:
     if not any(math.isfinite(result.best_auc) for result in results):
         reason = next((result.error for result in results if result.error), "no trial reported one")
         raise RunError(f"search: none of {len(results)} trials reached a validation AUC: {reason}")
-    return sorted(
-        results, key=lambda result: (-result.best_auc if math.isfinite(result.best_auc) else 1, result.number)
-    )
+    return best_first(results)

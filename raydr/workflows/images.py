@@ -14,7 +14,7 @@ from raydr.config.site import ClusterSettings
 from raydr.data.blocks import DecodeRoom
 from raydr.data.budget import read_budget
 from raydr.data.epochs import EpochClock, start_clock
-from raydr.data.manifest import grades_of, read_manifest, rows_of_images, rows_where
+from raydr.data.manifest import grades_of, patients_of, read_manifest, rows_of_images, rows_where
 from raydr.data.nodes import alive_nodes
 from raydr.data.shards import quarantined, shard_side
 from raydr.data.streams import Shuffle, collect_pool, fits_memory, stream_originals, stream_shards
@@ -54,6 +54,12 @@ def rows_of(data: DataSettings) -> Rows:
             raise InputError(f"{data.budget}: image_id: {name!r} is no labelled training image of {data.manifest}")
     validation = rows_where(manifest, split="val")
     return Rows(manifest, train, labelled, validation[grades[validation] >= 0])
+
+
+def validation_patients(rows: Rows) -> dict[int, int]:
+    """A number for the patient of each validation row."""
+    number = np.unique(patients_of(rows.manifest)[rows.validation], return_inverse=True)[1]
+    return dict(zip(rows.validation.tolist(), number.tolist(), strict=True))
 
 
 def through_px(data: DataSettings) -> int | None:

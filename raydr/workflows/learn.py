@@ -18,13 +18,14 @@ from raydr.engine.package import DESCRIPTION, read_description
 from raydr.errors import InputError
 from raydr.images.preprocess import Preprocess
 from raydr.learning.assignment import Assignment
+from raydr.learning.validation import STANDARD_ERROR, VALIDATION_AUC
 from raydr.models.backbone import check_backbone
 from raydr.training.teacher import Teacher
 from raydr.training.trainer import TrainingResult, train
 from raydr.training.worker import LABELLED, STREAM, VALIDATION, Loop, Work
 from raydr.workflows.cluster import connected
 from raydr.workflows.console import epoch_text, say
-from raydr.workflows.images import Rows, Stream, dataset, rows_of, training_stream
+from raydr.workflows.images import Rows, Stream, dataset, rows_of, training_stream, validation_patients
 from raydr.workflows.job import RAY_FOLDER, Outcome, Stage
 from raydr.workflows.live import LiveLine
 
@@ -110,6 +111,7 @@ def _learn(stage: Stage, settings: Job, lesson: Lesson) -> Outcome:
                 seed=seed,
                 settings_digest=stage.identity,
                 provenance={**stage.inputs, "settings": stage.settings_digest, "mlflow_run_id": stage.run_id},
+                patients=validation_patients(rows),
                 save_every_steps=settings.cluster.save_every_steps,
                 save_every_s=None if minutes is None else 60 * minutes,
             ),
@@ -216,7 +218,8 @@ def _outcome(result: TrainingResult, *, model_folder: str, rows: Rows) -> Outcom
     }
     logged = {}
     if result.best_value is not None and result.best_epoch is not None:
-        metrics |= {"val_auc": result.best_value, "best_epoch": result.best_epoch + 1}
-        logged = {"best_val_auc": result.best_value}
+        error = result.history[result.best_epoch].get(STANDARD_ERROR)
+        metrics |= {VALIDATION_AUC: result.best_value, STANDARD_ERROR: error, "best_epoch": result.best_epoch + 1}
+        logged = {"best_val_auc": result.best_value, **({} if error is None else {"best_val_auc_se": error})}
     metrics["history"] = result.history
     return Outcome(metrics, {"model": model_folder}, logged)

@@ -12,15 +12,15 @@ import torch
 from raydr import __version__, storage
 from raydr.config.jobs import RunSettings
 from raydr.config.show import as_toml
-from raydr.images.jpeg import encode
-from raydr.images.phantom import draw_phantom
-from raydr.reporting.report import Report, Trial, write_report
+from raydr.reporting.report import Report, write_report
 from raydr.reporting.report import Stage as ReportStage
-from raydr.tracking.models import log_model, promote_if_not_worse
+from raydr.tracking.models import promote_if_not_worse
 from raydr.tracking.runs import Tracking
 from raydr.tracking.store import without_credentials
 from raydr.workflows.console import say
 from raydr.workflows.job import Outcome
+from raydr.workflows.outcome import report_refits, report_trials
+from raydr.workflows.registry import register
 from raydr.workflows.result import StageResult
 from raydr.workflows.scores import reread
 from raydr.workflows.summary import main_figure
@@ -63,39 +63,31 @@ def publish(settings: RunSettings, out: str, chain: Chain, *, tracker: Tracking,
 
 def _register(settings: RunSettings, chain: Chain, tracker: Tracking) -> dict[str, Any]:
     """Both models as MLflow models below their stages; the student's version may become the champion."""
-    example = encode(draw_phantom(patient_seed=0, eye="left", grade=2))  # nobody's eye
+    name = settings.tracking.registered_model
     found = {}
     versions: dict[str, str | None] = {}
     for who, stage, folder in (("teacher", "finetune", chain.teacher), ("student", "search", chain.student)):
         tested = chain.stages[f"evaluate {who}"].metrics["auc"]
         tags = {
-            "raydr.role": who,
             "raydr.label_budget": str(chain.stages["index"].metrics["num_budget"]),
-            **{f"raydr.auc.{name}": f"{figures['value']}" for name, figures in tested.items()},
+            **{f"raydr.auc.{dataset}": f"{figures['value']}" for dataset, figures in tested.items()},
         }
-        logged = log_model(
-            tracker,
-            chain.stages[stage].mlflow_run_id,
-            model_folder=folder,
-            example_jpeg=example,
-            registered_name=settings.tracking.registered_model,
-            tags=tags,
-        )
+        logged = register(tracker, chain.stages[stage].mlflow_run_id, folder=folder, name=name, role=who, tags=tags)
         versions[who] = logged.version
         found[f"{who}_model"] = logged.uri
     version = versions["student"]
-    if version is None:
+    if name is None or version is None:
         return {**found, "champion": False}
     candidate, reference = (chain.stages[name].metrics.get("val_auc") for name in ("search", "finetune"))
     is_champion = promote_if_not_worse(
         tracker,
-        settings.tracking.registered_model,
+        name,
         version,
         candidate_auc=_number(candidate),
         reference_auc=_number(reference),
     )
     say(
-        f"run: {settings.tracking.registered_model} version {version} is the student, validation AUC "
+        f"run: {name} version {version} is the student, validation AUC "
         f"{_number(candidate):.3f} against the teacher's {_number(reference):.3f}: "
         + ("alias champion" if is_champion else "alias challenger only")
     )
@@ -111,20 +103,6 @@ def _report(settings: RunSettings, chain: Chain) -> Report:
     budget = (
         f"{indexed['num_budget']} labelled training images, drawn by patient (digest {indexed['budget_digest'][:12]})"
     )
-    trials = [
-        Trial(
-            number=trial["number"] + 1,
-            settings=trial["sample"],
-            validation_auc=trial["best_auc"],
-            num_epochs=trial["epochs"],
-            status="failed"
-            if trial["error"]
-            else "finished"
-            if trial["epochs"] == settings.search.epochs
-            else "stopped",
-        )
-        for trial in stages["search"].metrics["trials"]
-    ]
     return Report(
         title=f"raydr run: {storage.absolute(settings.out).rsplit('/', 1)[-1]}",
         created=datetime.datetime.now(datetime.UTC),
@@ -137,7 +115,9 @@ def _report(settings: RunSettings, chain: Chain) -> Report:
             ReportStage(name, result.seconds, main_figure(result), is_up_to_date=result.up_to_date)
             for name, result in stages.items()
         ],
-        trials=trials,
+        trials=report_trials(stages["search"].metrics, epochs=settings.search.epochs),
+        refits=report_refits(stages["search"].metrics),
+        num_validation_patients=stages["search"].metrics["num_validation_patients"],
         curves={name: stages[name].metrics["history"] for name in ("pretrain", "finetune", "search")},
         data=indexed["summary"],
         budget=budget,

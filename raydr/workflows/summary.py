@@ -19,9 +19,9 @@ def main_figure(result: StageResult) -> str:
         case "pretrain":
             return f"kNN AUC {_three(figures.get('knn_auc'))} (validation)"
         case "finetune":
-            return f"teacher AUC {_three(figures.get('val_auc'))} (validation)"
+            return f"teacher AUC {_with_error(figures)} (validation)"
         case "search":
-            return f"student AUC {_three(figures.get('val_auc'))} (validation), best of {figures['num_trials']} trials"
+            return f"student AUC {_with_error(figures)} (validation), best of {figures['num_trials']} trials"
         case "evaluate":
             name, auc = next(iter(figures["auc"].items()))
             return f"AUC {_three(auc['value'])} ({name} test)"
@@ -52,6 +52,12 @@ def say_summary(result: StageResult, stages: Mapping[str, StageResult], *, viewi
 def interval(auc: Mapping[str, Any]) -> str:
     """An AUC with its interval, as it is quoted."""
     return f"{_three(auc['value'])} [{_three(auc['low'])}, {_three(auc['high'])}]"
+
+
+def _with_error(figures: Mapping[str, Any]) -> str:
+    """A validation AUC with its standard error, patients being its unit."""
+    error = figures.get("val_auc_se")
+    return _three(figures.get("val_auc")) + ("" if error is None else f" ± {error:.3f}")
 
 
 def _three(value: Any) -> str:

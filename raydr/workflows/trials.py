@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import ray
@@ -18,13 +18,14 @@ from raydr.images.preprocess import Preprocess
 from raydr.learning.assignment import Assignment
 from raydr.learning.validation import VALIDATION_AUC
 from raydr.search.nested import SharedImages
+from raydr.search.ranking import not_told_apart
 from raydr.search.records import TrialRecord
 from raydr.search.trial import TrialImages
 from raydr.search.tuner import SearchFolders, Shared, TrialResult
 from raydr.search.tuner import search as search_space
 from raydr.training.teacher import Teacher
 from raydr.training.worker import LABELLED, STREAM, VALIDATION
-from raydr.workflows.images import Rows, dataset, small_pool
+from raydr.workflows.images import Rows, dataset, small_pool, validation_patients
 from raydr.workflows.job import RAY_FOLDER, Stage, identity_of
 from raydr.workflows.sections import section
 from raydr.workflows.trial_table import TrialTable
@@ -57,11 +58,17 @@ def run_trials(
     table = TrialTable(settings.trials, epochs=settings.epochs)
     runs = _TrialRuns(stage, stage.path(f"{name}-runs.json"), table)
     try:
-        return search_space(
+        trials = search_space(
             section(SearchStage, settings).model_copy(update={"max_parallel": _max_parallel(settings)}),
             distill,
             shared,
-            Assignment(preprocess=teacher.preprocess, model_folder=None, seed=settings.seed, settings_digest=identity),
+            Assignment(
+                preprocess=teacher.preprocess,
+                model_folder=None,
+                seed=settings.seed,
+                settings_digest=identity,
+                patients=validation_patients(rows),
+            ),
             folders=folders,
             max_failures=settings.cluster.max_failures,
             audience=runs,
@@ -71,6 +78,8 @@ def run_trials(
         raise
     finally:
         table.close()
+    runs.mark(not_told_apart(trials))
+    return trials
 
 
 def _for_one_worker(settings: SearchSettings, *, rows: Rows, preprocess: Preprocess, taught: Teacher) -> Shared:
@@ -179,6 +188,11 @@ class _TrialRuns:
         for run_id in self._open.values():
             self._stage.tracker.end_run(run_id, "KILLED")
 
+    def mark(self, close: Collection[int]) -> None:
+        """Tag every trial's run with whether it is told apart from the best one."""
+        for number, run_id in self._before.items():
+            self._stage.tracker.set_tags(run_id, {"raydr.not_told_apart": str(int(number) in close).lower()})
+
     def _run_of(self, number: int, sample: Mapping[str, Any]) -> str:
         if number not in self._open:
             self._open[number] = self._stage.tracker.start_run(
@@ -198,5 +212,7 @@ class _TrialRuns:
             if (step := int(row["epoch"])) not in logged:
                 figures = {name: value for name, value in row.items() if name != "epoch"}
                 self._stage.tracker.log_metrics(run_id, figures, step=step)
-        self._stage.tracker.log_metrics(run_id, {"best_val_auc": record.best_auc})
+        self._stage.tracker.log_metrics(
+            run_id, {"best_val_auc": record.best_auc, "best_val_auc_se": record.standard_error}
+        )
         self._stage.tracker.end_run(run_id, "FAILED" if record.status == "failed" else "FINISHED")

@@ -5,8 +5,10 @@ import json
 import pytest
 import torch
 
+from raydr import storage
 from raydr.engine.package import (
     ModelDescription,
+    copy_model,
     load_backbone_weights,
     load_head_weights,
     load_model,
@@ -103,3 +105,26 @@ def test_a_head_starts_as_the_saved_one_and_only_as_one_of_its_kind(network, fol
     assert torch.equal(fresh.head.bias, network.head.bias)
     with pytest.raises(InputError, match=r"head: is 'grades', but head\.kind asks for 'binary'"):
         load_head_weights(folder, Classifier(create_backbone(NAME), 1).head, kind="binary")
+
+
+def test_a_copied_model_is_the_same_model_and_a_torn_copy_none(tmp_path, monkeypatch):
+    network = Classifier(create_backbone("test_resnet"), 1)
+    description = ModelDescription("test_resnet", "binary", Preprocess(side_px=32), thresholds={"youden": 0.3})
+    for name, scale in (("first", 1.0), ("second", 2.0)):
+        with torch.no_grad():
+            network.head.weight.mul_(scale)
+        save_model(str(tmp_path / name), network, description)
+    copy_model(str(tmp_path / "first"), str(tmp_path / "copy"))
+    assert load_model(str(tmp_path / "copy")).description == description
+
+    def torn(uri, data):
+        if uri.endswith(".json"):
+            raise OSError("the disk is full")
+        write(uri, data)
+
+    write = storage.write_bytes
+    monkeypatch.setattr(storage, "write_bytes", torn)
+    with pytest.raises(OSError, match="full"):
+        copy_model(str(tmp_path / "second"), str(tmp_path / "copy"))
+    with pytest.raises(InputError, match="is no model folder"):
+        load_model(str(tmp_path / "copy"))

@@ -1,0 +1,56 @@
+"""What a run's report takes from its search."""
+
+import pytest
+
+from raydr.config.jobs import RunSettings
+from raydr.workflows import publish
+from raydr.workflows.publish import Chain
+from raydr.workflows.result import StageResult
+
+CSV = {"layout": "csv", "images": "photos", "labels": "labels.csv", "columns": {"image": "file", "grade": "icdr"}}
+
+
+@pytest.fixture
+def settings():
+    content = {
+        "job": "run",
+        "out": "runs/clinic",
+        "index": {"sources": {"clinic": CSV}},
+        "search": {"epochs": 4, "space": {"distillation.temperature": {"kind": "uniform", "low": 1.0, "high": 2.0}}},
+    }
+    return RunSettings.model_validate(content)
+
+
+def trial(number, auc, epochs, *, close, error=None):
+    sample = {"distillation.temperature": 1.0 + number / 10}
+    found = {"number": number, "sample": sample, "best_auc": auc, "standard_error": 0.02, "epochs": epochs}
+    return {**found, "error": error, "not_told_apart": close}
+
+
+def test_trials_refits_and_patients_of_the_search_are_in_the_report(settings, monkeypatch):
+    refits = [
+        {"seed": seed, "val_auc": 0.8 + seed / 100, "val_auc_se": 0.02, "best_epoch": 2, "epochs": 3, "kept": seed == 1}
+        for seed in range(3)
+    ]
+    trials = [trial(0, 0.8, 4, close=True), trial(1, 0.7, 2, close=False), trial(2, None, 0, close=False, error="x")]
+    searched = {"history": [], "trials": trials, "refits": refits, "num_validation_patients": 60, "num_trials": 3}
+    indexed = {"num_budget": 5, "budget_digest": "d" * 64, "summary": [], "num_images": 9}
+    audit = ("near_identical_images", "shared_patients", "identical_files", "unreadable", "dropped_labels")
+    indexed |= {f"num_{name}": 0 for name in audit}
+    learned = {"history": [], "val_auc": 0.8}
+    auc = {"value": 0.8, "low": 0.7, "high": 0.9}
+    metrics = {"index": indexed, "pretrain": learned, "finetune": learned, "search": {**learned, **searched}}
+    metrics |= {f"evaluate {who}": {"auc": {"clinic": auc}} for who in ("teacher", "student")}
+    stages = {
+        name: StageResult(name.split()[0], "out", "digest", "", 1.0, "", found, {}, {})
+        for name, found in metrics.items()
+    }
+    monkeypatch.setattr(publish, "reread", lambda *_, **__: [])
+    report = publish._report(settings, Chain(stages, teacher="t", student="s"))
+    assert [(found.number, found.status, found.not_told_apart) for found in report.trials] == [
+        (1, "finished", True),
+        (2, "stopped", False),
+        (3, "failed", False),
+    ]
+    assert [(found.seed, found.is_kept) for found in report.refits] == [(0, False), (1, True), (2, False)]
+    assert report.num_validation_patients == 60
