@@ -1,7 +1,12 @@
-"""Every method learns on phantoms: what it makes of unseen eyes has many directions, and neighbours of like disease.
+"""No method collapses on phantoms, and what a run of a minute can show of learning is shown.
 
-MAE is held to its own task: its features are for fine-tuning, not for neighbours (arXiv:2111.06377, section 4.3), and
-in a run as short as this one they have few directions. Another method is one more entry of ``METHODS``.
+SimCLR and VICReg learn: views of unseen eyes are found again and neighbours are of like disease, more than for an
+untrained network whose batch statistics are of the same eyes. (Statistics alone, without a step of learning, bring the
+kNN AUC from about 0.6 to 0.87 and the rank from 4 to 40.) BYOL, MoCo v3 and DINO do not show as much in so short a run:
+they are held to not collapsing, DINO also to its own task. So is MAE, whose features are for fine-tuning, not for
+neighbours (arXiv:2111.06377, section 4.3), and have few directions after a run as short as this one.
+
+Another method is one more entry of ``METHODS``, and of ``QUICK`` if a minute is enough for it.
 """
 
 from collections.abc import Callable
@@ -13,6 +18,7 @@ import pytest
 import safetensors.torch
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from raydr.build import build_method
 from raydr.config.stages import PretrainStage
@@ -50,13 +56,13 @@ METHODS = {
         "momentum": 0.99,
     },
 }
+QUICK = ("simclr", "vicreg")
 MAE = {"name": "mae", "decoder_dim": 128, "decoder_depth": 2}
 SIDE_PX, NUM_TRAINING, NUM_HELD_OUT = 48, 64, 96
 """Patients, of two eyes each, to learn from; held-out eyes, of a patient each."""
 COLLAPSED_RANK = 1.0
 """The effective rank of embeddings that all point one way."""
 MIN_RANK = 8 * COLLAPSED_RANK
-"""More than the untrained network's as well, whose features have one large direction in common."""
 
 
 def phantoms(patients: range, *, one_eye: bool) -> Pool:
@@ -82,12 +88,13 @@ def held_out() -> Pool:
 
 
 def settings(name: str) -> PretrainStage:
+    backbone, epochs, rate = ("test_resnet", 60, 3e-3) if name in QUICK else ("resnet10t", 10, 1e-3)
     return PretrainStage.model_validate(
         {
-            "model": {"backbone": "resnet10t"},
+            "model": {"backbone": backbone},
             "method": {"name": name, **METHODS[name]},
-            "optim": {"learning_rate": 1e-3, "epochs": 10, "batch_size": 32},
-            "probe": {"every_epochs": 10},
+            "optim": {"learning_rate": rate, "epochs": epochs, "batch_size": 32},
+            "probe": {"every_epochs": epochs},
         }
     )
 
@@ -109,6 +116,20 @@ def learn(training, held_out, tmp_path_factory) -> Callable[[PretrainStage], Met
     return learnt
 
 
+@torch.no_grad()
+def untrained(stage: PretrainStage, training: Pool) -> Method:
+    """The method as it starts, its batch statistics those of the training eyes."""
+    method = method_of(stage)
+    for layer in method.encoder.modules():
+        if isinstance(layer, _BatchNorm):
+            layer.reset_running_stats()
+            layer.momentum = None  # the mean of all that they see
+    method.encoder.train()
+    method.encoder(torch.from_numpy(training.image).float() / 255)
+    method.encoder.eval()
+    return method
+
+
 def method_of(stage: PretrainStage, state: Path | None = None) -> Method:
     """The method as it starts, or as it was saved; its network as it is scored."""
     seed_weights(0)
@@ -127,13 +148,20 @@ class Figures:
     """Directions in use (`effective_rank`)."""
     knn_auc: float
     """Of referable eyes, by the votes of their neighbours among the training eyes."""
+    twins: float
+    """How often an eye's other view is nearer to its first than another eye's is; 0.5 by chance."""
 
 
 @torch.no_grad()
 def figures(network: nn.Module, training: Pool, held_out: Pool) -> Figures:
     bank, queries = (network(torch.from_numpy(pool.image).float() / 255).numpy() for pool in (training, held_out))
     votes = knn_scores(bank, training.grade >= REFERABLE_GRADE, queries)
-    return Figures(effective_rank(queries), auc(held_out.grade >= REFERABLE_GRADE, votes))
+    draw, image = torch.Generator().manual_seed(5), torch.from_numpy(held_out.image)
+    first, second = (nn.functional.normalize(network(augmentation("weak_medium")(image, draw))) for _ in range(2))
+    similarity = first @ second.T
+    is_nearer = similarity.diagonal()[:, None] > similarity
+    twins = is_nearer.sum().item() / (len(image) * (len(image) - 1))
+    return Figures(effective_rank(queries), auc(held_out.grade >= REFERABLE_GRADE, votes), twins)
 
 
 def seen_by_the_loss(method: Method) -> nn.Module:
@@ -146,16 +174,22 @@ def seen_by_the_loss(method: Method) -> nn.Module:
     return method.encoder
 
 
-def is_sound(trained: Figures, untrained: Figures) -> bool:
-    return trained.rank > MIN_RANK and trained.knn_auc > untrained.knn_auc
+def has_learnt(trained: Figures, untrained: Figures) -> bool:
+    return trained.knn_auc > untrained.knn_auc + 0.05 and trained.twins > untrained.twins + 0.1
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_pretraining_keeps_directions_and_brings_like_eyes_together(name, training, held_out, learn):
-    untrained, trained = method_of(settings(name)), learn(settings(name))
-    before, after = (figures(method.encoder.backbone, training, held_out) for method in (untrained, trained))
-    assert is_sound(after, before), f"trained {after}, untrained {before}"
-    assert figures(seen_by_the_loss(trained), training, held_out).rank > MIN_RANK
+def test_pretraining_keeps_directions(name, training, held_out, learn):
+    trained = learn(settings(name))
+    for network in (trained.encoder.backbone, seen_by_the_loss(trained)):
+        assert figures(network, training, held_out).rank > MIN_RANK
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_pretraining_finds_unseen_eyes_again_and_brings_like_ones_together(name, training, held_out, learn):
+    start, trained = untrained(settings(name), training), learn(settings(name))
+    before, after = (figures(method.encoder.backbone, training, held_out) for method in (start, trained))
+    assert has_learnt(after, before), f"trained {after}, untrained {before}"
 
 
 @dataclass(frozen=True)
@@ -170,7 +204,7 @@ class Agreement:
 
 @torch.no_grad()
 def agreement(method: Method, held_out: Pool) -> Agreement:
-    network, batch = method.network, held_out.take(np.arange(len(held_out)))
+    network, batch = method.network.train(), held_out.take(np.arange(len(held_out)))  # as it is trained
     student, teacher = method.step.outputs(batch, torch.Generator().manual_seed(0))
     targets = centred_targets(teacher, centre=network.centre, temperature=network.teacher_temperature)
     loss, of_another = (cross_view_loss(student, t, temperature=0.1).item() for t in (targets, targets.roll(1, 0)))
@@ -183,15 +217,16 @@ def test_dinos_student_comes_to_say_what_its_teacher_says_of_this_eye(held_out, 
 
     So the loss is no measure of what is learnt. The divergence in it is, with the centre where the run leaves it.
     """
-    untrained, trained = method_of(settings("dino")), learn(settings("dino"))
-    untrained.network.centre.copy_(settled_centre(untrained, held_out))
-    before, after = agreement(untrained, held_out), agreement(trained, held_out)
+    start, trained = method_of(settings("dino")), learn(settings("dino"))
+    start.network.centre.copy_(settled_centre(start, held_out))
+    before, after = agreement(start, held_out), agreement(trained, held_out)
     assert after.divergence < 0.4 * before.divergence, f"trained {after}, untrained {before}"
     assert after.own > 0.03
 
 
 @torch.no_grad()
 def settled_centre(method: Method, held_out: Pool) -> torch.Tensor:
+    method.network.train()
     batch = held_out.take(np.arange(len(held_out)))
     return method.step.outputs(batch, torch.Generator().manual_seed(1))[1].mean(dim=(0, 1))
 
@@ -231,10 +266,10 @@ def test_mae_tells_hidden_patches_of_unseen_eyes_from_the_visible_ones(training,
             "probe": {"every_epochs": 40},
         }
     )
-    untrained, trained = (reconstruction(m, training, held_out) for m in (method_of(stage), learn(stage)))
+    start, trained = (reconstruction(m, training, held_out) for m in (method_of(stage), learn(stage)))
     assert trained.told < 0.93 * trained.mean_picture, trained
     assert trained.mean_picture < trained.of_another
-    assert untrained.told > untrained.mean_picture
+    assert start.told > start.mean_picture
 
 
 class Constant(nn.Module):
@@ -244,12 +279,15 @@ class Constant(nn.Module):
         return torch.ones(len(image), 32)
 
 
-def test_a_collapsed_network_fails_both_figures(training, held_out):
-    """So the test above can fail, and neither figure of an untrained network would do."""
-    untrained = figures(method_of(settings("byol")).encoder.backbone, training, held_out)
+def test_neither_a_collapsed_nor_an_untrained_network_passes(training, held_out):
+    """So the tests above can fail."""
+    stage = settings("simclr")
+    start = figures(untrained(stage, training).encoder.backbone, training, held_out)
     collapsed = figures(Constant(), training, held_out)
     assert collapsed.rank == pytest.approx(COLLAPSED_RANK)
-    assert collapsed.knn_auc < untrained.knn_auc
-    assert untrained.rank < MIN_RANK
-    assert not is_sound(collapsed, untrained)
-    assert not is_sound(untrained, untrained)
+    assert collapsed.knn_auc < start.knn_auc
+    assert collapsed.twins == 0
+    assert not has_learnt(collapsed, start)
+    assert not has_learnt(start, start)
+    without_statistics = figures(method_of(stage).encoder.backbone, training, held_out)
+    assert without_statistics.knn_auc < start.knn_auc - 0.1  # a baseline that is passed without learning
