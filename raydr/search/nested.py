@@ -3,12 +3,14 @@
 import queue
 import signal
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import ray.data
 from ray import tune
+from ray.tune.experiment import Trial
 from ray.tune.result import DONE
 
 from raydr import storage
@@ -23,6 +25,8 @@ from raydr.training.stopping import StopSignals
 from raydr.training.teacher import Teacher
 from raydr.training.trainer import train
 from raydr.training.worker import STREAM, Work
+
+_LOOK_EVERY_S: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +60,12 @@ class NestedTrial(tune.Trainable):
         """Start the training, from the newest state that an earlier attempt has left."""
         trial = config["trial"]
         stage = with_overrides(DistillStage.model_validate(settings), trial["sample"])
-        name = f"{folder_prefix(trial['number'])}train"
+        name = _folder_name(trial["number"])
+        self._states = storage.join(folder, name)
         self._rows: queue.SimpleQueue[Mapping[str, float] | None] = queue.SimpleQueue()
         self._error: BaseException | None = None
         self._signals = StopSignals()
-        state = SavedStates(*storage.locate(storage.join(folder, name))).describe_newest()
+        state = SavedStates(*storage.locate(self._states)).describe_newest()
         for row in state["history"][trial["epochs"] :] if state else ():  # the driver did not hear of them
             self._rows.put(row)
         work = Work(
@@ -110,6 +115,34 @@ class NestedTrial(tune.Trainable):
         """Nothing: the training finds its own states."""
 
     def cleanup(self) -> None:
-        """End the training and wait until its workers are gone."""
+        """End the training, wait until its workers are gone and delete its states, which shows that they are."""
         self._signals.received = signal.SIGTERM
         self._thread.join()
+        if self._error is None:
+            storage.delete_folder(self._states)
+
+
+class Farewell(tune.Callback):
+    """Waits for the workers of the last trials: Tune ends every process ten seconds after the search.
+
+    Args:
+        folder: Of the search, where trials have their states.
+        patience_s: How long it waits at most.
+    """
+
+    def __init__(self, folder: str, patience_s: float = 90.0) -> None:
+        self._folder, self._patience_s = folder, patience_s
+
+    def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:  # noqa: ARG002 - Tune's signature
+        """Wait where there is no trial under way."""
+        if any(trial.status not in (Trial.TERMINATED, Trial.ERROR) for trial in trials):
+            return
+        done = [trial for trial in trials if trial.status == Trial.TERMINATED]
+        left = [storage.join(self._folder, _folder_name(trial.config["trial"]["number"])) for trial in done]
+        give_up = time.monotonic() + self._patience_s
+        while any(storage.exists(uri) for uri in left) and time.monotonic() < give_up:
+            time.sleep(_LOOK_EVERY_S)
+
+
+def _folder_name(number: int) -> str:
+    return f"{folder_prefix(number)}train"

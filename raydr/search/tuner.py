@@ -16,7 +16,7 @@ from raydr.config.stages import DistillStage, SearchStage
 from raydr.errors import RunError
 from raydr.learning.assignment import Assignment
 from raydr.learning.distil import Teaching
-from raydr.search.nested import NestedTrial, SharedImages
+from raydr.search.nested import Farewell, NestedTrial, SharedImages
 from raydr.search.ranking import best_first
 from raydr.search.records import TrialRecord, TrialRecords
 from raydr.search.sampling import Proposals, drawn_sample, planned
@@ -177,7 +177,7 @@ def _fit(
         run_config=tune.RunConfig(
             name=folders.name,
             storage_path=storage.absolute(folders.ray),
-            callbacks=[watch],
+            callbacks=[watch] if settings.workers_per_trial == 1 else [watch, Farewell(folders.states)],
             failure_config=tune.FailureConfig(max_failures=max_failures),
             checkpoint_config=tune.CheckpointConfig(
                 num_to_keep=4 if settings.scheduler == "pbt" else 2, checkpoint_at_end=False
@@ -201,7 +201,7 @@ def _own_signals() -> Iterator[None]:
 
 
 def _is_dropped(settings: SearchStage) -> bool:
-    """Whether nobody reads a trial's states once it is done: PBT's others may, several workers may still write them."""
+    """Whether the driver deletes a trial's states: PBT's others may read them, trials of several workers do it."""
     return settings.scheduler != "pbt" and settings.workers_per_trial == 1
 
 

@@ -216,6 +216,7 @@ def test_trials_of_several_workers_that_asha_stops_leave_no_placement_group(run,
     )
     assert 1 <= max(seen) <= 2
     assert groups(2) == 0, "none is left, and none had to be waited for"
+    assert not list((tmp_path / "ray").rglob("state.json"))
     assert sorted(number for number, _ in follower.ends) == list(range(8))
     assert not any(result.failed for result in results)
     stopped = [result for result in results if result.epochs < 4]
