@@ -1,16 +1,16 @@
 """The best trial's settings at full length, once for each of a few seeds, and which of the models is kept."""
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from raydr.config.jobs import DistillSettings, SearchSettings
-from raydr.config.stages import DistillStage
 from raydr.engine.package import copy_model
 from raydr.learning.validation import STANDARD_ERROR, VALIDATION_AUC
 from raydr.workflows.console import say
-from raydr.workflows.job import Outcome, Pipeline, Stage, perform
+from raydr.workflows.job import Pipeline, Stage, perform
+from raydr.workflows.learn import Lesson, learn
 from raydr.workflows.result import StageResult
 
 
@@ -60,12 +60,8 @@ class Refits:
         return {f"refit_{name}": float(value) for name, value in figures if isinstance(value, int | float)}
 
 
-Train = Callable[[Stage, DistillSettings], Outcome]
-"""Trains a student in a stage of its own; the settings are those of the same `distill`."""
-
-
-def refit(stage: Stage, settings: SearchSettings, student: DistillStage, train: Train) -> Refits:
-    """Train ``student`` with each seed, keep one model in the stage's `model`.
+def refit(stage: Stage, settings: SearchSettings, lesson: Lesson) -> Refits:
+    """Train ``lesson`` with each seed, keep one model in the stage's `model`.
 
     Each refit is a `distill` in a folder of its own: one that is done is not done again, whatever came after it. The
     model with the median validation AUC is kept, not the best one's: the luckiest of several seeds has an AUC, and
@@ -77,7 +73,7 @@ def refit(stage: Stage, settings: SearchSettings, student: DistillStage, train: 
     for number, seed in enumerate(seeds, start=1):
         if len(seeds) > 1:
             say(f"  refit {number} of {len(seeds)}, seed {seed}")
-        results.append(_refit_once(stage, settings, student, train, seed))
+        results.append(_refit_once(stage, settings, lesson, seed))
     aucs = [_auc(result.metrics) for result in results]
     refits = Refits(seeds, tuple(results), middle(aucs))
     copy_model(refits.winner.artifacts["model"], stage.path("model"))
@@ -95,10 +91,10 @@ def middle(values: Sequence[float]) -> int:
     return sorted(range(len(values)), key=lambda place: values[place])[(len(values) - 1) // 2]
 
 
-def _refit_once(stage: Stage, settings: SearchSettings, student: DistillStage, train: Train, seed: int) -> StageResult:
+def _refit_once(stage: Stage, settings: SearchSettings, lesson: Lesson, seed: int) -> StageResult:
     job = DistillSettings(
         **{
-            **student.model_dump(mode="json"),
+            **lesson.section.model_dump(mode="json"),
             "job": "distill",
             "out": stage.path(f"refit-seed-{seed}"),
             "seed": seed,
@@ -114,7 +110,7 @@ def _refit_once(stage: Stage, settings: SearchSettings, student: DistillStage, t
         inputs={},
         digests=stage.inputs,
         pipeline=Pipeline(lambda: (stage.tracker, stage.run_id)),
-        body=lambda own: train(own, job),
+        body=lambda own: learn(own, job, lesson),
     )
 
 

@@ -28,7 +28,7 @@ from raydr.workflows.cluster import connected
 from raydr.workflows.console import say
 from raydr.workflows.images import Rows, rows_of, small_pool, validation_patients
 from raydr.workflows.job import RAY_FOLDER, Outcome, Pipeline, Stage, perform
-from raydr.workflows.learn import Lesson, inputs_of, learn, model_input
+from raydr.workflows.learn import Lesson, inputs_of, model_input
 from raydr.workflows.outcome import conclude, sample_text, say_best
 from raydr.workflows.refit import refit
 from raydr.workflows.result import StageResult
@@ -64,7 +64,7 @@ def search(settings: SearchSettings, *, pipeline: Pipeline | None = None) -> Sta
             say_best(trials, num_patients=len(set(validation_patients(rows).values())))
             student = with_overrides(settings.distill, trials[0].sample)
             lesson = Lesson("distil", student, settings.data, teacher.preprocess, logits, head)
-            refits = refit(stage, settings, student, lambda own, job: learn(own, job, lesson))
+            refits = refit(stage, settings, lesson)
             clock.append(time.perf_counter())
         parts = zip(("teacher", "trials", "refits"), itertools.pairwise(clock), strict=True)
         seconds = {name: round(end - start, 2) for name, (start, end) in parts}

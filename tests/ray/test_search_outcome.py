@@ -24,8 +24,8 @@ from raydr.errors import RunError
 from raydr.images.preprocess import Preprocess
 from raydr.models.backbone import create_backbone
 from raydr.models.classifier import Classifier
+from raydr.workflows import refit, teaching
 from raydr.workflows import search as workflow
-from raydr.workflows import teaching
 
 pytestmark = pytest.mark.ray
 NUM_TRAIN, NUM_VALIDATION = 40, 24
@@ -97,7 +97,7 @@ def searched(ray_cluster, clinic):
     The teacher's weights are gone once it has been asked: whoever wants it again fails.
     """
     scored, refitted, told, is_cut = [], [], [], []
-    teach, score, learn = workflow.teach, teaching.score_images, workflow.learn
+    teach, score, learn = workflow.teach, teaching.score_images, refit.learn
 
     def once(*arguments, **named):
         uri = teach(*arguments, **named)
@@ -121,7 +121,7 @@ def searched(ray_cluster, clinic):
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(workflow, "teach", once)
         patched.setattr(teaching, "score_images", counting)
-        patched.setattr(workflow, "learn", interrupted)
+        patched.setattr(refit, "learn", interrupted)
         for module in ("search", "outcome", "refit"):
             patched.setattr(f"raydr.workflows.{module}.say", told.append)
         with pytest.raises(RunError, match="cut off"):
