@@ -115,9 +115,9 @@ def separate_runs(settings: SearchSettings, samples: Sequence[Mapping[str, Any]]
     return Course(time.time() - started, points, epochs)
 
 
-def plain_tune(settings: SearchSettings, samples: Sequence[Mapping[str, Any]]) -> Course:
+def plain_tune(settings: SearchSettings, samples: Sequence[Mapping[str, Any]], teacher: str) -> Course:
     """Ray Tune with the same scheduler and samples; each trial loads the images and asks the teacher for itself."""
-    trainable = tune.with_parameters(_alone, settings=settings.model_dump(mode="json"))
+    trainable = tune.with_parameters(_alone, settings=settings.model_dump(mode="json"), teacher_folder=teacher)
     watch = _Points()
     started = time.time()
     tuner = tune.Tuner(
@@ -172,12 +172,12 @@ class _Reporting(AloneContext):
         tune.report({VALIDATION_AUC: metrics[VALIDATION_AUC]})
 
 
-def _alone(sample: dict[str, Any], *, settings: dict[str, Any]) -> None:
+def _alone(sample: dict[str, Any], *, settings: dict[str, Any], teacher_folder: str) -> None:
     """One trial as one would write it with neither cache nor shared images."""
     torch.set_num_threads(max(1, int(ray.get_runtime_context().get_assigned_resources().get("CPU", 1))))
     job = SearchSettings.model_validate(settings)
     stage = with_overrides(DistillStage.model_validate(settings["distill"]), {**sample, "optim.epochs": job.epochs})
-    rows, teacher = rows_of(job.data), load_model(job.teacher)
+    rows, teacher = rows_of(job.data), load_model(teacher_folder)
     jpegs = _jpegs(str(job.data.shards))
     pick = functools.partial(_pool, rows.manifest, jpegs, teacher.preprocess)
     pool = pick(rows.train, graded=False)
