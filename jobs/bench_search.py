@@ -122,7 +122,7 @@ class Bench:
             case "separate":
                 course = contenders.separate_runs(settings, self._samples, self._slots)
             case _:
-                course = contenders.plain_tune(settings, self._samples)
+                course = contenders.plain_tune(settings, self._samples, self._search["teacher"])
         self.courses[name].append(course)
         return {"seconds": course.seconds, "best_auc": course.best, "epochs": course.epochs}
 

@@ -27,8 +27,8 @@ from raydr.images.dihedral import dihedral_views
 from raydr.images.jpeg import decode
 from raydr.learning.assignment import Assignment
 from raydr.learning.distil import DistilImages, Teaching, distil
-from raydr.learning.validation import STANDARD_ERROR, VALIDATION_AUC
-from raydr.search.trial import TuneContext
+from raydr.learning.step_rate import AloneContext
+from raydr.learning.validation import VALIDATION_AUC
 from raydr.workflows.distill import distill
 from raydr.workflows.images import rows_of, validation_patients
 from raydr.workflows.search import search
@@ -115,13 +115,14 @@ def separate_runs(settings: SearchSettings, samples: Sequence[Mapping[str, Any]]
     return Course(time.time() - started, points, epochs)
 
 
-def plain_tune(settings: SearchSettings, samples: Sequence[Mapping[str, Any]]) -> Course:
+def plain_tune(settings: SearchSettings, samples: Sequence[Mapping[str, Any]], teacher: str) -> Course:
     """Ray Tune with the same scheduler and samples; each trial loads the images and asks the teacher for itself."""
-    trainable = tune.with_parameters(_alone, settings=settings.model_dump(mode="json"))
+    trainable = tune.with_parameters(_alone, settings=settings.model_dump(mode="json"), teacher_folder=teacher)
+    watch = _Points()
     started = time.time()
     tuner = tune.Tuner(
         tune.with_resources(trainable, {"CPU": settings.cpus_per_trial, "GPU": settings.gpus_per_trial}),
-        param_space={key: tune.choice([value]) for key, value in samples[0].items()},
+        param_space={key: tune.choice([sample[key] for sample in samples]) for key in samples[0]},
         tune_config=tune.TuneConfig(
             metric=VALIDATION_AUC,
             mode="max",
@@ -134,38 +135,53 @@ def plain_tune(settings: SearchSettings, samples: Sequence[Mapping[str, Any]]) -
                 reduction_factor=settings.reduction_factor,
             ),
         ),
-        run_config=tune.RunConfig(name=Path(settings.out).name, storage_path=str(Path(settings.out).parent), verbose=0),
+        run_config=tune.RunConfig(
+            name=Path(settings.out).name, storage_path=str(Path(settings.out).parent), callbacks=[watch], verbose=0
+        ),
     )
     found = tuner.fit()
     seconds = time.time() - started
-    frames = [result.metrics_dataframe for result in found]
-    points = [
-        (at - started, value)
-        for frame in frames
-        if frame is not None
-        for at, value in zip(frame["at"], frame[VALIDATION_AUC], strict=True)
-    ]
-    return Course(seconds, points, len(points))
+    if found.errors:
+        raise RuntimeError(f"{len(found.errors)} plain trials failed: {found.errors[0]}")
+    return Course(seconds, [(at - started, value) for at, value in watch.points], len(watch.points))
 
 
-class _Stamped(TuneContext):
-    """Says when each epoch was reported."""
+class _Points(tune.Callback):
+    """When each epoch of each trial was reported, and its validation AUC."""
+
+    def __init__(self) -> None:
+        self.points: list[tuple[float, float]] = []
+
+    def on_trial_result(
+        self,
+        iteration: int,  # noqa: ARG002  # Tune's signature
+        trials: list[Any],  # noqa: ARG002
+        trial: Any,  # noqa: ARG002
+        result: dict[str, Any],
+        **info: Any,  # noqa: ARG002
+    ) -> None:
+        """Take in one epoch."""
+        self.points.append((time.time(), float(result[VALIDATION_AUC])))
+
+
+class _Reporting(AloneContext):
+    """A trial that tells Tune its AUC and keeps nothing."""
 
     def report(self, metrics: Mapping[str, float], save_state: Any) -> None:  # noqa: ARG002
-        names = (VALIDATION_AUC, STANDARD_ERROR)
-        tune.report({**{name: metrics[name] for name in names}, "at": time.time()})
+        """Hand it to the scheduler, which may end the trial here."""
+        tune.report({VALIDATION_AUC: metrics[VALIDATION_AUC]})
 
 
-def _alone(sample: dict[str, Any], *, settings: dict[str, Any]) -> None:
+def _alone(sample: dict[str, Any], *, settings: dict[str, Any], teacher_folder: str) -> None:
     """One trial as one would write it with neither cache nor shared images."""
     torch.set_num_threads(max(1, int(ray.get_runtime_context().get_assigned_resources().get("CPU", 1))))
     job = SearchSettings.model_validate(settings)
     stage = with_overrides(DistillStage.model_validate(settings["distill"]), {**sample, "optim.epochs": job.epochs})
-    rows, teacher = rows_of(job.data), load_model(job.teacher)
+    rows, teacher = rows_of(job.data), load_model(teacher_folder)
     jpegs = _jpegs(str(job.data.shards))
     pick = functools.partial(_pool, rows.manifest, jpegs, teacher.preprocess)
     pool = pick(rows.train, graded=False)
-    device = _Stamped().device
+    device = torch.device("cuda" if ray.get_gpu_ids() else "cpu")
     network = teacher.network.to(device)
 
     def over_views(image: torch.Tensor) -> torch.Tensor:
@@ -178,7 +194,7 @@ def _alone(sample: dict[str, Any], *, settings: dict[str, Any]) -> None:
     assignment = Assignment(teacher.preprocess, None, job.seed, "alone", patients=validation_patients(rows))
     source = ShuffledPool(pool, local_batch_size(len(pool), stage.optim.batch_size, 1), seed=job.seed)
     images = DistilImages(source, pick(rows.labelled, graded=True), pick(rows.validation, graded=True))
-    distil(stage, images, Teaching(logits, teacher.head), assignment, _Stamped())
+    distil(stage, images, Teaching(logits, teacher.head), assignment, _Reporting(device))
 
 
 def _jpegs(shards: str) -> dict[str, bytes]:

@@ -132,6 +132,8 @@ def test_the_student_is_registered_and_champion_only_if_not_worse_than_the_teach
     is_not_worse = result["metrics"]["val_auc"] >= result["metrics"]["teacher_val_auc"]
     assert ("champion" in aliases) == is_not_worse == result["metrics"]["champion"]
     assert result["metrics"]["student_model"].endswith(f"/{aliases['challenger']}")
+    roles = [version.tags["raydr.role"] for version in client.search_model_versions("name='raydr'")]
+    assert sorted(roles) == ["student", "teacher"]  # the search within a run registers nothing of its own
 
 
 def test_the_last_screen_names_stages_figures_report_and_tracker(finished, result, workplace):
