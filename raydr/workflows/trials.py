@@ -30,7 +30,16 @@ from raydr.workflows.job import RAY_FOLDER, Stage, identity_of
 from raydr.workflows.sections import section
 from raydr.workflows.trial_table import TrialTable
 
-_NO_PART_OF_A_TRIAL = {"out", "cluster", "tracking", "trials", "max_parallel", "cpus_per_trial", "gpus_per_trial"}
+_NO_PART_OF_A_TRIAL = {
+    "out",
+    "cluster",
+    "tracking",
+    "trials",
+    "max_parallel",
+    "cpus_per_trial",
+    "gpus_per_trial",
+    "refit_seeds",
+}
 
 
 def search_identity(stage: Stage, settings: SearchSettings) -> str:

@@ -35,7 +35,14 @@ def identity(overrides, inputs=None):
 
 @pytest.mark.parametrize(
     "overrides",
-    [{"trials": 99}, {"max_parallel": 3}, {"cpus_per_trial": 1.0}, {"cluster.autoscaling": True}, {"out": "elsewhere"}],
+    [
+        {"trials": 99},
+        {"max_parallel": 3},
+        {"cpus_per_trial": 1.0},
+        {"refit_seeds": 3},
+        {"cluster.autoscaling": True},
+        {"out": "elsewhere"},
+    ],
 )
 def test_more_trials_or_another_place_for_them_are_the_same_search(overrides):
     assert identity(overrides) == identity({})
