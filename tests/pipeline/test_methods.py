@@ -161,8 +161,7 @@ def figures(network: nn.Module, training: Pool, held_out: Pool) -> Figures:
     draw, image = torch.Generator().manual_seed(5), torch.from_numpy(held_out.image)
     first, second = (nn.functional.normalize(network(augmentation("weak_medium")(image, draw))) for _ in range(2))
     similarity = first @ second.T
-    is_nearer = similarity.diagonal()[:, None] > similarity
-    twins = is_nearer.sum().item() / (len(image) * (len(image) - 1))
+    twins = (similarity.diagonal()[:, None] > similarity).sum().item() / (len(image) * (len(image) - 1))
     return Figures(effective_rank(queries), auc(held_out.grade >= REFERABLE_GRADE, votes), twins)
 
 

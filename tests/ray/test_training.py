@@ -78,13 +78,12 @@ def test_few_photographs_are_held_in_memory_and_many_are_streamed(photographs, m
         assert collect_pool(stream.dataset, side_px=SIDE_PX).row.tolist() == list(range(NUM_IMAGES))
 
 
-def orders(folder, *, epochs, learning_rate=1e-3, clock=None, fellow_eye_probability=0.0):
+def orders(folder, *, epochs, learning_rate=1e-3, clock=None):
     stage = PretrainStage.model_validate(
         {
             "model": {"backbone": "test_resnet"},
             "method": {"hidden_dim": 32, "projection_dim": 16},
             "optim": {"epochs": epochs, "batch_size": 16, "learning_rate": learning_rate, "gradient_clip": None},
-            "fellow_eye_probability": fellow_eye_probability,
         }
     )
     return Work(
@@ -97,19 +96,7 @@ def orders(folder, *, epochs, learning_rate=1e-3, clock=None, fellow_eye_probabi
         clock=clock,
         whole=(LABELLED, VALIDATION),
         threads=1,
-        fellows=(np.arange(NUM_IMAGES) ^ 1).tolist() if fellow_eye_probability else None,
     )
-
-
-def test_workers_make_second_views_of_fellow_eyes_as_often_as_asked(datasets, tmp_path):
-    """Fellows of random pictures have nothing in common: views of the same are found far more easily."""
-    losses = {}
-    for probability in (0.0, 1.0):
-        order = orders(tmp_path, epochs=6, learning_rate=3e-3, fellow_eye_probability=probability)
-        name = f"fellows-{probability:g}"
-        result = train(order, datasets, CLUSTER, folder=str(tmp_path), name=name, on_epoch=lambda _: None)
-        losses[probability] = result.history[-1]["loss"]
-    assert losses[1.0] > losses[0.0] + 0.1
 
 
 def test_a_killed_worker_costs_its_epoch_and_no_more(datasets, photographs, monkeypatch, tmp_path):
