@@ -20,7 +20,7 @@ from raydr.engine.context import LocalContext
 from raydr.engine.package import ModelDescription, save_model
 from raydr.images.preprocess import Preprocess
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.survival]
 
 SEARCH = """
 job = "search"

@@ -203,6 +203,7 @@ def groups(num_bundles):
     return sum(group["state"] != "REMOVED" and len(group["bundles"]) == num_bundles for group in found)
 
 
+@pytest.mark.survival
 def test_trials_of_several_workers_that_asha_stops_leave_no_placement_group(run, tmp_path):
     rates = {"optim.learning_rate": {"kind": "choice", "values": [1e-2, 1e-12]}}
     seen = []

@@ -97,7 +97,7 @@ def searched(ray_cluster, clinic):
     The teacher's weights are gone once it has been asked: whoever wants it again fails.
     """
     scored, refitted, told, is_cut = [], [], [], []
-    teach, score, learn = workflow.teach, teaching.score_images, refit.learn
+    teach, score, distil = workflow.teach, teaching.score_images, refit.distil_in_rounds
 
     def once(*arguments, **named):
         uri = teach(*arguments, **named)
@@ -108,12 +108,12 @@ def searched(ray_cluster, clinic):
         scored.append(rows["image_id"].to_pylist())
         return score(rows, *arguments, **named)
 
-    def interrupted(stage, job, lesson):
+    def interrupted(stage, job, student, **named):
         refitted.append(job.seed)
         if job.seed == 8 and not is_cut:
             is_cut.append(True)
             raise RunError("cut off")
-        return learn(stage, job, lesson)
+        return distil(stage, job, student, **named)
 
     for uri in clinic.uris:
         os.utime(uri, (0, time.time()))
@@ -121,8 +121,8 @@ def searched(ray_cluster, clinic):
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(workflow, "teach", once)
         patched.setattr(teaching, "score_images", counting)
-        patched.setattr(refit, "learn", interrupted)
-        for module in ("search", "outcome", "refit"):
+        patched.setattr(refit, "distil_in_rounds", interrupted)
+        for module in ("outcome", "refit"):
             patched.setattr(f"raydr.workflows.{module}.say", told.append)
         with pytest.raises(RunError, match="cut off"):
             workflow.search(settings)
@@ -266,5 +266,5 @@ def test_eight_trials_share_one_prepared_pool(ray_cluster, tmp_path, write_photo
     assert peaks[8] <= 1.3 * peaks[1]
 
 
-def _stop(*_):
+def _stop(*_, **__):
     raise RunError("the trials are done")
