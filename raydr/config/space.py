@@ -174,7 +174,7 @@ def check_space(space: Mapping[str, Domain], distill: BaseModel, path: tuple[str
 
 
 def check_may_change(space: Mapping[str, Domain]) -> None:
-    """Raise an error naming each key that cannot change in the middle of a training."""
+    """Raise an error naming each key that cannot change in the middle of a training, as scheduler = 'pbt' has it."""
     found: list[Problem] = []
     for key, domain in space.items():
         if domain.when:

@@ -120,8 +120,8 @@ class PretrainStage(LearningStage):
     augment: Preset = "weak_medium"
     fellow_eye_probability: Fraction = 0.0
     """How often the second view is of the patient's other eye, from the same exam, instead of the same image
-    (as in MICLe, arXiv:2101.05224), where there is one. Needs images that fit into memory. Eyes of unlike grades are
-    pulled together too."""
+    (as in MICLe, arXiv:2101.05224), where there is one; from any visit where the manifest names no exams. Needs images
+    that fit into memory. Eyes of unlike grades are pulled together too."""
     probe: ProbeSettings = ProbeSettings()
 
     @model_validator(mode="after")

@@ -83,8 +83,9 @@ def patients_of(manifest: pa.Table) -> NDArray[np.str_]:
 def fellows_of(manifest: pa.Table) -> NDArray[np.int64]:
     """For each row the row of the same patient's other eye in the same exam and split, -1 where there is none.
 
-    Needs a named patient and both eyes' names. Where an exam has several images of an eye, the first goes with the
-    other eye's first, and so on, over again where that eye has fewer.
+    Needs a named patient and both eyes' names; images without an exam count as one exam of their patient. Where an
+    exam has several images of an eye, the first goes with the other eye's first, and so on, over again where that eye
+    has fewer.
     """
     columns = (manifest[name].to_pylist() for name in ("dataset", "patient_id", "exam_id", "split", "eye"))
     rows: dict[tuple[str | None, ...], dict[str, list[int]]] = {}

@@ -17,6 +17,7 @@ from raydr.engine.parallel import distributed, no_sync
 from raydr.engine.sources import BatchSource, WithLabelled
 from raydr.engine.state import Progress
 from raydr.engine.steps.distil import Targets
+from raydr.errors import InputError
 from raydr.grades import REFERABLE_GRADE
 from raydr.images.augment import augmentation
 from raydr.learning.assignment import Assignment, seed_weights
@@ -61,7 +62,7 @@ def distil(
     student = Student(network, teacher.num_features if teacher and wanted.feature_weight else None).to(context.device)
     weights = (
         balanced_weights(images.labelled.grade, NUM_OUTPUTS[teaching.head]).to(context.device)
-        if settings.class_balance
+        if settings.class_balance and len(images.labelled)
         else None
     )
     replica = distributed(student, context)
@@ -75,7 +76,7 @@ def distil(
         class_weights=weights,
     )
     source: BatchSource = images.train
-    if wanted.label_weight and len(images.labelled):
+    if wanted.label_weight and settings.labelled_fraction and len(images.labelled):
         num_labelled = max(1, round(settings.optim.batch_size * settings.labelled_fraction / context.world_size))
         source = WithLabelled(source, images.labelled, num_labelled, seed=assignment.seed, rank=context.rank)
     training = Training(student, build_optimizer(settings.optim, student), step, source, no_sync(replica))
@@ -89,7 +90,11 @@ def distil(
 def targets_of(
     settings: DistillationSettings, teaching: Teaching, labelled: NDArray[np.int64], context: Context
 ) -> Targets:
-    """The outputs that the teacher was asked for beforehand, as the student is to believe them."""
+    """The outputs that the teacher was asked for beforehand, as the student is to believe them.
+
+    Raises:
+        InputError: The gate lets no image through.
+    """
     logits = np.array(teaching.logits, dtype=np.float32)
     shift = np.zeros(logits.shape[1], dtype=np.float32)
     known = np.flatnonzero(~np.isnan(logits).any(axis=1))
@@ -103,10 +108,16 @@ def targets_of(
         least_confidence=settings.least_confidence,
         kept_share=settings.kept_share,
     )
+    if len(known) and not kept.any():
+        surest = probabilities(logits[known]).max()
+        raise InputError(
+            f"distillation.least_confidence: is {settings.least_confidence:g}, but the teacher's surest call has "
+            f"{surest:.3f}; lower it"
+        )
     logits[known[~kept]] = np.nan
     return Targets(
         torch.from_numpy(logits).to(context.device),
-        max(kept.mean(), 1e-6) if len(kept) else 1.0,
+        kept.mean() if len(kept) else 1.0,
         torch.from_numpy(shift).to(context.device),
     )
 

@@ -19,7 +19,7 @@ from raydr.config.site import ClusterSettings
 from raydr.config.stages import DistillStage
 from raydr.errors import StoppedRun
 from raydr.learning.assignment import Assignment
-from raydr.search.trial import as_result, folder_prefix
+from raydr.search.trial import ROW, as_result, folder_prefix
 from raydr.training.states import SavedStates
 from raydr.training.stopping import StopSignals
 from raydr.training.teacher import Teacher
@@ -63,11 +63,14 @@ class NestedTrial(tune.Trainable):
         name = _folder_name(trial["number"])
         self._states = storage.join(folder, name)
         self._rows: queue.SimpleQueue[Mapping[str, float] | None] = queue.SimpleQueue()
+        self._last: dict[str, Any] = {}
         self._error: BaseException | None = None
         self._signals = StopSignals()
         state = SavedStates(*storage.locate(self._states)).describe_newest()
-        for row in state["history"][trial["epochs"] :] if state else ():  # the driver did not hear of them
-            self._rows.put(row)
+        if state and state["history"]:
+            self._last = as_result(state["history"][-1])
+            for row in state["history"][trial["epochs"] :]:  # the driver did not hear of them
+                self._rows.put(row)
         work = Work(
             loop="distil",
             settings=stage.model_dump(mode="json"),
@@ -103,10 +106,12 @@ class NestedTrial(tune.Trainable):
         """The next epoch's metrics; after the last one word that the trial is done."""
         row = self._rows.get()
         if row is not None:
-            return as_result(row)
+            self._last = as_result(row)
+            return self._last
         if self._error is not None:
             raise self._error
-        return {DONE: True}
+        # Schedulers want their metric in every result, this one's too, which is of no epoch of its own.
+        return {name: value for name, value in self._last.items() if name != ROW} | {DONE: True}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Nothing: the training keeps its own states."""

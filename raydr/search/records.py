@@ -21,28 +21,46 @@ class TrialRecord:
     status: Literal["running", "done", "failed"] = "running"
     """`done`: trained to its end or stopped by the scheduler."""
     error: str | None = None
+    keep: Literal["best", "last"] = "best"
+    """The epoch that counts, as `distill.keep` has it."""
+    current: dict[str, Any] | None = None
+    """What it has now, where a scheduler changed its settings on the way."""
+
+    @property
+    def now(self) -> dict[str, Any]:
+        """The settings that it has now."""
+        return self.sample if self.current is None else self.current
+
+    @property
+    def epochs_done(self) -> int:
+        """How far it is."""
+        return int(self.history[-1]["epoch"]) + 1 if self.history else 0
 
     @property
     def best_row(self) -> dict[str, float] | None:
-        """The epoch with the highest validation AUC; None where none was reported."""
+        """The epoch that counts: the one with the highest validation AUC, or the last; None where none was reported."""
         found = [row for row in self.history if math.isfinite(row[VALIDATION_AUC])]
+        if self.keep == "last":
+            return found[-1] if found else None
         return max(found, key=lambda row: row[VALIDATION_AUC], default=None)
 
     @property
     def best_auc(self) -> float:
-        """Highest validation AUC of its epochs; NaN where it reported none."""
+        """Validation AUC of the epoch that counts; NaN where it reported none."""
         return math.nan if (row := self.best_row) is None else row[VALIDATION_AUC]
 
     @property
     def standard_error(self) -> float:
-        """Of the highest validation AUC, patients being its unit; NaN where it reported none."""
+        """Of that AUC, patients being its unit; NaN where it reported none."""
         return math.nan if (row := self.best_row) is None else row.get(STANDARD_ERROR, math.nan)
 
     def take_in(self, row: dict[str, float], sample: dict[str, Any]) -> None:
         """Add an epoch, in place of an earlier attempt's at the same one."""
         self.history = [known for known in self.history if known["epoch"] != row["epoch"]]
-        if math.isfinite(row[VALIDATION_AUC]) and not row[VALIDATION_AUC] <= self.best_auc:
+        counts = self.keep == "last" or not row[VALIDATION_AUC] <= self.best_auc
+        if math.isfinite(row[VALIDATION_AUC]) and counts:
             self.sample = sample
+        self.current = sample
         self.history = sorted([*self.history, row], key=lambda known: known["epoch"])
 
 

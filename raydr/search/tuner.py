@@ -32,7 +32,7 @@ class TrialResult:
     number: int
     sample: dict[str, Any]
     best_auc: float
-    """Highest validation AUC of its epochs; NaN where it reported none."""
+    """Validation AUC of its best epoch, of its last one where `distill.keep` is "last"; NaN where it reported none."""
     standard_error: float
     """Of that AUC, patients being its unit."""
     epochs: int
@@ -99,8 +99,10 @@ def search(
     """
     records = TrialRecords(folders.records)
     past = {number: record for number, record in records.read().items() if number < settings.trials}
+    if not any(math.isfinite(record.best_auc) for record in past.values()):  # what failed them all may be put right
+        past = {number: record for number, record in past.items() if record.status != "failed"}
     audience.begin(past)
-    watch = Watch(records, past, audience, states=folders.states if _is_dropped(settings) else None)
+    watch = Watch(records, past, audience, states=folders.states if _is_dropped(settings) else None, keep=distill.keep)
     if sum(record.status != "running" for record in past.values()) < settings.trials:
         shortened = distill.model_dump(mode="json")
         shortened["optim"]["epochs"] = settings.epochs
@@ -149,7 +151,7 @@ def _fit(
     plans: list[dict[str, Any]] = [{}]
     if settings.algorithm == "random":
         drawn = [planned(number, drawn_sample(settings.space, distill, seed=seed, number=number)) for number in fresh]
-        plans = [planned(record.number, record.sample, epochs=len(record.history)) for record in waiting] + drawn
+        plans = [planned(record.number, record.now, epochs=record.epochs_done) for record in waiting] + drawn
         algorithm: Any = BasicVariantGenerator(max_concurrent=settings.max_parallel or 0)
     else:
         algorithm = Proposals(

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import pyarrow.fs as pafs
 from ray import tune
@@ -34,13 +34,20 @@ class Watch(tune.Callback):
         records: Of earlier attempts at the search.
         audience: Told of every epoch and end.
         states: Folder of the trials' states, to delete those of a trial that is done; None: they stay.
+        keep: The epoch of a trial that counts.
     """
 
     def __init__(
-        self, store: TrialRecords, records: Mapping[int, TrialRecord], audience: Audience, *, states: str | None
+        self,
+        store: TrialRecords,
+        records: Mapping[int, TrialRecord],
+        audience: Audience,
+        *,
+        states: str | None,
+        keep: Literal["best", "last"],
     ) -> None:
         self.records = dict(records)
-        self._store, self._audience, self._states = store, audience, states
+        self._store, self._audience, self._states, self._keep = store, audience, states, keep
         self._numbers: dict[str, int] = {}
 
     def value_of(self, number: int) -> float:
@@ -50,7 +57,7 @@ class Watch(tune.Callback):
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:  # noqa: ARG002
         """Write down which settings a trial has before it is at work."""
         if (number := self._number(trial)) not in self.records:
-            self.records[number] = TrialRecord(number, trial.config["trial"]["sample"])
+            self.records[number] = TrialRecord(number, trial.config["trial"]["sample"], keep=self._keep)
             self._store.write(self.records[number])
 
     def on_trial_result(

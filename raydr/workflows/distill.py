@@ -11,7 +11,7 @@ from raydr.workflows.learn import inputs_of, model_input
 from raydr.workflows.result import StageResult
 from raydr.workflows.rounds import distil_in_rounds
 from raydr.workflows.sections import section
-from raydr.workflows.teaching import read_teacher, teach, teacher_inputs
+from raydr.workflows.teaching import outputs_name, read_teacher, teach, teacher_inputs
 
 
 def distill(settings: DistillSettings, *, pipeline: Pipeline | None = None) -> StageResult:
@@ -20,9 +20,10 @@ def distill(settings: DistillSettings, *, pipeline: Pipeline | None = None) -> S
     def body(stage: Stage) -> Outcome:
         teacher, head = read_teacher(settings.teacher)
         check_losses(settings.distillation, NUM_OUTPUTS[head])
+        outputs = outputs_name(stage.inputs, settings.distillation.teacher_views)
         with connected(settings.cluster):
             taught = teach(
-                stage.path(f"teacher-{stage.name}.parquet") if settings.distillation.asks_beforehand else None,
+                stage.path(outputs) if settings.distillation.asks_beforehand else None,
                 teacher=settings.teacher,
                 head=head,
                 rows=rows_of(settings.data),

@@ -76,10 +76,12 @@ def learn(stage: Stage, settings: Job, lesson: Lesson) -> Outcome:
 
 
 def _is_made_by(stage: Stage, model: str) -> bool:
-    """Whether the model is there and of this stage's settings: attempts with others use the same folders."""
+    """Whether the model is there and of this stage's settings and inputs: attempts with others use the same folders."""
     if not storage.exists(storage.join(model, DESCRIPTION)):
         return False
-    return read_description(model).provenance.get("settings") == stage.settings_digest
+    made_from = read_description(model).provenance
+    wanted = {**stage.inputs, "settings": stage.settings_digest}
+    return all(made_from.get(name) == digest for name, digest in wanted.items())
 
 
 def _learn(stage: Stage, settings: Job, lesson: Lesson) -> Outcome:

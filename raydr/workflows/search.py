@@ -3,12 +3,14 @@
 import itertools
 import time
 
+from raydr import storage
 from raydr.build import check_losses
 from raydr.config.jobs import SearchSettings
 from raydr.config.override import with_overrides
-from raydr.config.space import extremes
-from raydr.engine.package import NUM_OUTPUTS
+from raydr.config.space import extremes, hand_set
+from raydr.engine.package import DESCRIPTION, NUM_OUTPUTS, Head, read_description
 from raydr.errors import InputError
+from raydr.models.backbone import check_backbone
 from raydr.workflows.cluster import connected
 from raydr.workflows.images import rows_of, validation_patients
 from raydr.workflows.job import Outcome, Pipeline, Stage, perform
@@ -16,8 +18,8 @@ from raydr.workflows.learn import inputs_of, model_input
 from raydr.workflows.outcome import conclude, say_best
 from raydr.workflows.refit import refit
 from raydr.workflows.result import StageResult
-from raydr.workflows.teaching import read_teacher, teach, teacher_inputs
-from raydr.workflows.trials import run_trials, search_identity
+from raydr.workflows.teaching import outputs_name, read_teacher, teach, teacher_inputs
+from raydr.workflows.trials import check_trials_fit, run_trials
 
 
 def search(settings: SearchSettings, *, pipeline: Pipeline | None = None) -> StageResult:
@@ -25,20 +27,21 @@ def search(settings: SearchSettings, *, pipeline: Pipeline | None = None) -> Sta
 
     def body(stage: Stage) -> Outcome:
         teacher, head = read_teacher(settings.teacher)
-        for _, overrides in extremes(settings.space):  # before anything starts, not in the first trial that draws it
-            check_losses(with_overrides(settings.distill, overrides).distillation, NUM_OUTPUTS[head])
+        asks_beforehand = _check_students(settings, head)
         rows = rows_of(settings.data)
         if not len(rows.validation):
             raise InputError(f"{settings.data.manifest}: split: no graded validation image to search by")
         clock = [time.perf_counter()]
+        num_views = settings.distill.distillation.teacher_views
         with connected(settings.cluster):
+            check_trials_fit(settings, num_images=len(rows.train), side_px=teacher.preprocess.side_px)
             taught = teach(
-                stage.path(f"teacher-{search_identity(stage, settings)[:12]}.parquet"),
+                stage.path(outputs_name(stage.inputs, num_views)) if asks_beforehand else None,
                 teacher=settings.teacher,
                 head=head,
                 rows=rows,
                 data=settings.data,
-                num_views=settings.distill.distillation.teacher_views,
+                num_views=num_views,
                 cluster=settings.cluster,
             )
             clock.append(time.perf_counter())
@@ -55,3 +58,35 @@ def search(settings: SearchSettings, *, pipeline: Pipeline | None = None) -> Sta
     weights = model_input(settings.distill.model.weights)
     inputs = inputs_of(settings.data, **teacher_inputs(settings.teacher), weights=weights)
     return perform(settings, "search", inputs=inputs, pipeline=pipeline, body=body)
+
+
+def _check_students(settings: SearchSettings, head: Head) -> bool:
+    """Whether any student wants the teacher's outputs on all images, after a look at what no trial could be built of.
+
+    Before anything starts, not in the first trial that draws such a value.
+
+    Raises:
+        InputError: A loss that the teacher's head does not go with, a backbone that timm does not know, or one that
+            cannot start from the weights of another.
+    """
+    own = hand_set(settings.space, settings.distill)
+    for key, domain in settings.space.items():
+        if settings.scheduler == "pbt" and own[key] is None and domain.kind != "choice":
+            raise InputError(
+                f'space."{key}": distill\'s own value is none, which scheduler = "pbt" cannot change; set it'
+            )
+    students = [("distill", settings.distill)]
+    students += [
+        (f'space."{key}"', with_overrides(settings.distill, overrides)) for key, overrides in extremes(settings.space)
+    ]
+    for key, student in students:
+        check_losses(student.distillation, NUM_OUTPUTS[head])
+        backbone, weights = student.model.backbone, student.model.weights
+        check_backbone(backbone, key)
+        if weights in ("none", "timm") or not storage.exists(storage.join(weights, DESCRIPTION)):
+            continue
+        if (found := read_description(weights).backbone) != backbone:
+            raise InputError(
+                f"{key}: {weights} is a {found!r}, from which a {backbone!r} cannot start; see model.weights"
+            )
+    return any(student.distillation.asks_beforehand for _, student in students)

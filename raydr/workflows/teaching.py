@@ -1,6 +1,6 @@
 """The teacher's outputs over all training images: computed once, kept beside the result, shared by all students."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +14,24 @@ from raydr.inference.scoring import NumViews, score_images
 from raydr.training.teacher import Teacher, write_teacher_logits
 from raydr.workflows.console import say
 from raydr.workflows.images import Rows
+from raydr.workflows.job import identity_of
 from raydr.workflows.placement import placement_of
 
 
 def teacher_inputs(folders: Sequence[str]) -> dict[str, str]:
     """A teacher's networks as a stage's inputs, by name."""
     return {f"teacher_{number}" if number else "teacher": folder for number, folder in enumerate(folders)}
+
+
+def outputs_name(digests: Mapping[str, str], num_views: int) -> str:
+    """The file of a teacher's outputs: another name where teacher, images or views are others.
+
+    Args:
+        digests: Of a stage's inputs, by name.
+        num_views: Of each image.
+    """
+    shaping = {name: digest for name, digest in digests.items() if name.startswith(("teacher", "manifest", "shards"))}
+    return f"teacher-{identity_of(str(num_views), shaping)[:12]}.parquet"
 
 
 def read_teacher(folders: Sequence[str]) -> tuple[ModelDescription, Head]:

@@ -45,7 +45,7 @@ _NO_PART_OF_A_TRIAL = {
 def search_identity(stage: Stage, settings: SearchSettings) -> str:
     """Digest of all that shapes a trial; how many there are does not, so a search can be added to."""
     tree = settings.model_dump(mode="json", exclude=_NO_PART_OF_A_TRIAL)
-    del tree["distill"]["optim"]["epochs"]  # the refit's
+    del tree["distill"]["optim"]["epochs"], tree["distill"]["rounds"]  # the refit's
     return identity_of(hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest(), stage.inputs)
 
 
@@ -53,8 +53,6 @@ def run_trials(
     stage: Stage, settings: SearchSettings, *, rows: Rows, teacher: ModelDescription, taught: Teacher
 ) -> list[TrialResult]:
     """All trials of the search, best first; those of earlier attempts at the same search are not run again."""
-    _check_room(settings)
-    _check_memory(len(rows.train), teacher.preprocess.side_px)
     several = settings.workers_per_trial > 1
     prepare = _for_several_workers if several else _for_one_worker
     shared = prepare(settings, rows=rows, preprocess=teacher.preprocess, taught=taught)
@@ -121,6 +119,8 @@ def _for_several_workers(
         "max_workers": None,
         "cpus_per_worker": settings.cpus_per_trial / workers,
         "gpus_per_worker": settings.gpus_per_trial / workers,
+        "decode_cpus": 0.0,  # its images are decoded
+        "max_failures": 0,  # Tune tries again
     }
     cluster = settings.cluster.model_copy(update=share)
     return SharedImages(held, held[STREAM].count(), taught, cluster)
@@ -135,6 +135,12 @@ def _max_parallel(settings: SearchSettings) -> int | None:
     have = ray.cluster_resources()  # type: ignore[no-untyped-call]
     needs = ((settings.cpus_per_trial, "CPU"), (settings.gpus_per_trial, "GPU"))
     return max(1, min(int(have.get(kind, 0.0) / need) for need, kind in needs if need))
+
+
+def check_trials_fit(settings: SearchSettings, *, num_images: int, side_px: int) -> None:
+    """Raise InputError, naming the key, where the cluster has no room for a trial or none for the images."""
+    _check_room(settings)
+    _check_memory(num_images, side_px)
 
 
 def _check_room(settings: SearchSettings) -> None:
