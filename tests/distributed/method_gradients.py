@@ -142,7 +142,10 @@ def build(case: Case, rank: int, world_size: int) -> Method:
     )
     torch.manual_seed(1)
     context = LocalContext(Path(tempfile.gettempdir()), rank=rank, world_size=world_size)
-    method = build_method(ModelSettings(backbone=BACKBONES[case.method]), settings, TwoViews(), context)
+    # Convolutions over channels that lie last sum in another order for another number of images, which batch
+    # normalisation over a few of them makes a thousandth of the gradient.
+    model = ModelSettings(backbone=BACKBONES[case.method], channels_last=False)
+    method = build_method(model, settings, TwoViews(), context)
     method.network.train()
     for layer in method.network.modules():
         if isinstance(layer, _BatchNorm) and layer.affine:
