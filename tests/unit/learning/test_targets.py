@@ -6,6 +6,7 @@ import torch
 
 from raydr.config.distillation import DistillationSettings
 from raydr.engine.context import LocalContext
+from raydr.errors import InputError
 from raydr.learning.distil import Teaching, targets_of
 from raydr.pseudolabels import probabilities
 
@@ -61,3 +62,9 @@ def test_a_gate_leaves_the_surest_and_says_how_many(tmp_path):
     found = targets(tmp_path, logits, least_confidence=0.94)
     assert found.logits.isnan()[:, 0].tolist() == [False, False, True, False, True]
     assert found.share == 0.75
+
+
+def test_a_gate_that_lets_no_image_through_is_told_by_its_key(tmp_path):
+    logits = np.array([[0.5], [-0.5]], np.float32)
+    with pytest.raises(InputError, match=r"distillation\.least_confidence: is 0\.9, but .* surest call has 0\.622"):
+        targets(tmp_path, logits, least_confidence=0.9)

@@ -44,6 +44,20 @@ def test_the_sample_of_a_trial_whose_settings_change_is_that_of_its_best_epoch()
     assert (found.best_auc, found.sample) == (0.8, {"a": 2})
 
 
+def test_where_the_last_epoch_is_kept_the_last_one_counts():
+    found = TrialRecord(0, {"a": 1}, keep="last")
+    for epoch, (value, a) in enumerate([(0.9, 1), (0.6, 2)]):
+        found.take_in(row(epoch, value), {"a": a})
+    assert (found.best_auc, found.sample) == (0.6, {"a": 2})
+
+
+def test_a_trial_goes_on_with_the_settings_that_it_has_now_and_from_where_it_is():
+    found = TrialRecord(0, {"a": 1})
+    found.take_in(row(0, 0.9), {"a": 1})
+    found.take_in(row(4, 0.6), {"a": 2})  # it went on from another's state
+    assert (found.sample, found.now, found.epochs_done) == ({"a": 1}, {"a": 2}, 5)
+
+
 SPACE = {"optim.learning_rate": {"kind": "loguniform", "low": 1e-4, "high": 1e-2}}
 
 

@@ -30,7 +30,7 @@ def trained(monkeypatch):
 
     def train(stage, _settings, lesson):
         lessons.append(lesson)
-        provenance = {"settings": stage.settings_digest}
+        provenance = {**stage.inputs, "settings": stage.settings_digest}
         description = ModelDescription("test_resnet", "binary", PREPROCESS, provenance=provenance)
         save_model(stage.path(lesson.model), torch.nn.Linear(1, 1), description)
         return Outcome({"val_auc": 0.5 + len(lessons) / 10}, {"model": stage.path(lesson.model)})
@@ -72,6 +72,13 @@ def test_a_training_that_finished_before_the_stage_was_cut_off_is_not_run_again(
 def test_a_training_of_other_settings_in_the_same_folder_does_not_stand_for_it(trained, settings, stage, tmp_path):
     other = Stage(str(tmp_path), None, "", "other digest", {})
     for each in (stage, other, stage, stage):
+        learn(each, settings, lesson("round-1"))
+    assert len(trained) == 3
+
+
+def test_a_training_of_other_inputs_in_the_same_folder_does_not_stand_for_it(trained, settings, tmp_path):
+    first, other = (Stage(str(tmp_path), None, "", "digest", {"teacher": name}) for name in "ab")
+    for each in (first, other, first):
         learn(each, settings, lesson("round-1"))
     assert len(trained) == 3
 

@@ -19,7 +19,7 @@ from raydr.learning.assignment import Assignment
 from raydr.training.worker import Work
 from raydr.workflows import teaching
 from raydr.workflows.images import Rows
-from raydr.workflows.teaching import read_teacher, teach, teacher_inputs
+from raydr.workflows.teaching import outputs_name, read_teacher, teach, teacher_inputs
 
 
 @pytest.fixture
@@ -104,3 +104,12 @@ def test_a_teacher_that_the_student_asks_is_not_asked_beforehand(asked, tmp_path
     assert not asked
     work = Work("distil", {}, Assignment(Preprocess(side_px=32), None, 0, "d"), 1, teacher=found)
     assert TypeAdapter(Work).validate_python(json.loads(json.dumps(work.as_json()))).teacher == found
+
+
+def test_outputs_are_shared_where_teacher_images_and_views_are_the_same():
+    digests = {"teacher": "a", "manifest": "m", "shards": "s", "budget": "b", "weights": "w"}
+    name = outputs_name(digests, 4)
+    assert outputs_name({**digests, "budget": "c", "weights": "v"}, 4) == name
+    others = [outputs_name({**digests, key: "z"}, 4) for key in ("teacher", "manifest", "shards")]
+    others += [outputs_name({**digests, "teacher_1": "z"}, 4), outputs_name(digests, 8)]
+    assert len({name, *others}) == 6
