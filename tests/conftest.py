@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import psutil
 import pyarrow.fs as pafs
 import pytest
 
@@ -99,6 +100,8 @@ class ObjectStore:
         """Let it accept connections and answer nothing."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        while psutil.Process(self._process.pid).status() != psutil.STATUS_STOPPED:
+            time.sleep(0.01)  # a signal takes its time on a busy machine
 
     def go_on(self) -> None:
         """Let it answer again."""

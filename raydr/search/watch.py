@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import pyarrow.fs as pafs
@@ -83,7 +84,9 @@ class Watch(tune.Callback):
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:  # noqa: ARG002
         """A trial has failed once too often."""
         record = self.records[self._number(trial)]
-        lines = str(trial.get_pickled_error() or "").strip().splitlines()
+        # The driver's own file: what Tune reads back from the store may not have come there yet.
+        own = trial.error_file
+        lines = Path(own).read_text().strip().splitlines() if own and Path(own).exists() else []
         record.error = lines[-1] if lines else "it crashed"
         self._end(record)
 
