@@ -116,11 +116,7 @@ def load_backbone_weights(folder: str, backbone: nn.Module, *, name: str) -> Non
     content = _read_json(folder)
     if content["backbone"] != name:
         raise InputError(f"{folder}: backbone: is {content['backbone']!r}, but model.backbone asks for {name!r}")
-    prefix = "backbone."
-    weights = _read_weights(folder, content)
-    _fill(
-        backbone, {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}, folder
-    )
+    _fill(backbone, _read_part(folder, content, "backbone."), folder)
 
 
 def load_head_weights(folder: str, head: nn.Module, *, kind: Head) -> None:
@@ -128,9 +124,7 @@ def load_head_weights(folder: str, head: nn.Module, *, kind: Head) -> None:
     content = _read_json(folder)
     if content["head"] != kind:
         raise InputError(f"{folder}: head: is {content['head']!r}, but head.kind asks for {kind!r}")
-    prefix = "head."
-    weights = _read_weights(folder, content)
-    _fill(head, {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}, folder)
+    _fill(head, _read_part(folder, content, "head."), folder)
 
 
 def _fill(module: nn.Module, weights: Mapping[str, Tensor], folder: str) -> None:
@@ -159,6 +153,12 @@ def _read_json(folder: str) -> dict[str, Any]:
 def _description(content: Mapping[str, Any]) -> ModelDescription:
     known = {field.name: content[field.name] for field in dataclasses.fields(ModelDescription) if field.name in content}
     return ModelDescription(**{**known, "preprocess": Preprocess(**content["preprocess"])})
+
+
+def _read_part(folder: str, content: Mapping[str, Any], prefix: str) -> dict[str, Tensor]:
+    """The weights whose names begin with ``prefix``, without it."""
+    weights = _read_weights(folder, content)
+    return {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
 
 
 def _read_weights(folder: str, content: Mapping[str, Any]) -> dict[str, Tensor]:

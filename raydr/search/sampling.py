@@ -23,6 +23,11 @@ def planned(number: int, sample: Mapping[str, Any], *, epochs: int = 0) -> dict[
     return {"trial": {"number": number, "sample": dict(sample), "epochs": epochs}}
 
 
+def resumed(record: TrialRecord) -> dict[str, Any]:
+    """Tune's configuration of a trial that was under way: with the settings that it has now, from where it is."""
+    return planned(record.number, record.now, epochs=record.epochs_done)
+
+
 def drawn_sample(space: Mapping[str, Domain], distill: BaseModel, *, seed: int, number: int) -> dict[str, Any]:
     """The sample of a trial, however many trials there are; number 0 has the hand-set settings.
 
@@ -75,7 +80,7 @@ class Proposals(Searcher):
         if self._waiting:
             record = self._waiting.pop(0)
             self._given[trial_id] = (record.number, record.sample)
-            return planned(record.number, record.sample, epochs=len(record.history))
+            return resumed(record)
         if not self._numbers:
             return Searcher.FINISHED
         number = self._numbers.pop(0)

@@ -19,7 +19,7 @@ from raydr.learning.distil import Teaching
 from raydr.search.nested import Farewell, NestedTrial, SharedImages
 from raydr.search.ranking import best_first
 from raydr.search.records import TrialRecord, TrialRecords
-from raydr.search.sampling import Proposals, drawn_sample, planned
+from raydr.search.sampling import Proposals, drawn_sample, planned, resumed
 from raydr.search.schedulers import build_scheduler
 from raydr.search.trial import TrialImages, folder_prefix, run_trial
 from raydr.search.watch import Audience, Watch
@@ -148,10 +148,12 @@ def _fit(
     past = watch.records
     waiting = [record for record in past.values() if record.status == "running"]
     fresh = [number for number in range(settings.trials) if number not in past]
-    plans: list[dict[str, Any]] = [{}]
-    if settings.algorithm == "random":
+    is_random = settings.algorithm == "random"
+    param_space: dict[str, Any] = {}
+    if is_random:
         drawn = [planned(number, drawn_sample(settings.space, distill, seed=seed, number=number)) for number in fresh]
-        plans = [planned(record.number, record.now, epochs=record.epochs_done) for record in waiting] + drawn
+        plans = [resumed(record) for record in waiting] + drawn
+        param_space = {"trial": tune.grid_search([plan["trial"] for plan in plans])}
         algorithm: Any = BasicVariantGenerator(max_concurrent=settings.max_parallel or 0)
     else:
         algorithm = Proposals(
@@ -164,10 +166,9 @@ def _fit(
             seed=seed + len(past),
         )
     attempt = uuid.uuid4().hex[:8]
-    is_random = settings.algorithm == "random"
     tuner = tune.Tuner(
         trainable,
-        param_space={"trial": tune.grid_search([plan["trial"] for plan in plans])} if is_random else {},
+        param_space=param_space,
         tune_config=tune.TuneConfig(
             num_samples=1 if is_random else len(waiting) + len(fresh),
             max_concurrent_trials=None if is_random else settings.max_parallel,

@@ -95,7 +95,7 @@ def _learn(stage: Stage, settings: Job, lesson: Lesson) -> Outcome:
         raise InputError(f"{data.budget or 'data.budget'}: no label to learn from; `index` writes budget.parquet")
     model_folder, seed = stage.path(lesson.model), settings.seed if lesson.seed is None else lesson.seed
     orders_settings = lesson.section.model_dump(mode="json")
-    if (weights := orders_settings["model"]["weights"]) not in ("none", "timm"):
+    if (weights := model_input(orders_settings["model"]["weights"])) is not None:
         orders_settings["model"]["weights"] = storage.absolute(weights)
     minutes = settings.cluster.save_every_minutes
     with connected(settings.cluster):

@@ -17,7 +17,7 @@ from raydr.search.tuner import TrialResult
 from raydr.tracking.models import CHALLENGER, set_alias
 from raydr.tracking.store import without_credentials
 from raydr.workflows.console import say
-from raydr.workflows.images import Rows, validation_patients
+from raydr.workflows.images import Rows
 from raydr.workflows.job import Outcome, Stage
 from raydr.workflows.refit import Refits
 from raydr.workflows.registry import register
@@ -54,6 +54,7 @@ def conclude(
     trials: Sequence[TrialResult],
     refits: Refits,
     *,
+    num_patients: int,
     seconds: Mapping[str, float],
     alone: bool,
 ) -> Outcome:
@@ -74,7 +75,7 @@ def conclude(
         },
         "num_trials": len(trials),
         "num_not_told_apart": len(close),
-        "num_validation_patients": len(set(validation_patients(rows).values())),
+        "num_validation_patients": num_patients,
         "trial_epochs": sum(trial.epochs for trial in trials),
         "trials": [
             {**dataclasses.asdict(trial), "not_told_apart": trial.number in close}

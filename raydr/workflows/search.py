@@ -47,13 +47,23 @@ def search(settings: SearchSettings, *, pipeline: Pipeline | None = None) -> Sta
             clock.append(time.perf_counter())
             trials = run_trials(stage, settings, rows=rows, teacher=teacher, taught=taught)
             clock.append(time.perf_counter())
-            say_best(trials, num_patients=len(set(validation_patients(rows).values())))
+            num_patients = len(set(validation_patients(rows).values()))
+            say_best(trials, num_patients=num_patients)
             student = with_overrides(settings.distill, trials[0].sample)
             refits = refit(stage, settings, student, preprocess=teacher.preprocess, teacher=taught)
             clock.append(time.perf_counter())
         parts = zip(("teacher", "trials", "refits"), itertools.pairwise(clock), strict=True)
         seconds = {name: round(end - start, 2) for name, (start, end) in parts}
-        return conclude(stage, settings, rows, trials, refits, seconds=seconds, alone=pipeline is None)
+        return conclude(
+            stage,
+            settings,
+            rows,
+            trials,
+            refits,
+            num_patients=num_patients,
+            seconds=seconds,
+            alone=pipeline is None,
+        )
 
     weights = model_input(settings.distill.model.weights)
     inputs = inputs_of(settings.data, **teacher_inputs(settings.teacher), weights=weights)
@@ -79,14 +89,19 @@ def _check_students(settings: SearchSettings, head: Head) -> bool:
     students += [
         (f'space."{key}"', with_overrides(settings.distill, overrides)) for key, overrides in extremes(settings.space)
     ]
+    starts: dict[tuple[str, str], str] = {}
     for key, student in students:
         check_losses(student.distillation, NUM_OUTPUTS[head])
-        backbone, weights = student.model.backbone, student.model.weights
-        check_backbone(backbone, key)
-        if weights in ("none", "timm") or not storage.exists(storage.join(weights, DESCRIPTION)):
-            continue
-        if (found := read_description(weights).backbone) != backbone:
-            raise InputError(
-                f"{key}: {weights} is a {found!r}, from which a {backbone!r} cannot start; see model.weights"
-            )
+        starts.setdefault((student.model.backbone, student.model.weights), key)
+    for (backbone, weights), key in starts.items():  # each once: weights may lie far away
+        _check_start(key, backbone, weights)
     return any(student.distillation.asks_beforehand for _, student in students)
+
+
+def _check_start(key: str, backbone: str, weights: str) -> None:
+    check_backbone(backbone, key)
+    folder = model_input(weights)
+    if folder is None or not storage.exists(storage.join(folder, DESCRIPTION)):
+        return
+    if (found := read_description(folder).backbone) != backbone:
+        raise InputError(f"{key}: {folder} is a {found!r}, from which a {backbone!r} cannot start; see model.weights")

@@ -27,6 +27,7 @@ from raydr.training.teacher import Teacher
 from raydr.training.worker import LABELLED, STREAM, VALIDATION
 from raydr.workflows.images import Rows, dataset, small_pool, validation_patients
 from raydr.workflows.job import RAY_FOLDER, Stage, identity_of
+from raydr.workflows.learn import model_input
 from raydr.workflows.sections import section
 from raydr.workflows.trial_table import TrialTable
 
@@ -60,8 +61,8 @@ def run_trials(
     name = f"search-{identity[:12]}"
     folders = SearchFolders(records=stage.path(f"trials-{identity[:12]}"), ray=stage.path(RAY_FOLDER), name=name)
     distill = settings.distill
-    if distill.model.weights not in ("none", "timm"):
-        distill = with_overrides(distill, {"model.weights": storage.absolute(distill.model.weights)})
+    if (weights := model_input(distill.model.weights)) is not None:
+        distill = with_overrides(distill, {"model.weights": storage.absolute(weights)})
     table = TrialTable(settings.trials, epochs=settings.epochs)
     runs = _TrialRuns(stage, stage.path(f"{name}-runs.json"), table)
     try:

@@ -50,12 +50,17 @@ class Broken(ClassifyStep):
 BROKEN_ROW = 7
 
 
-def train_on_a_rank(rank: int, folder: str, told: dict[int, dict[int, Wish]], is_broken: bool) -> dict[str, object]:
-    """What a rank saw of a training of both; ``told`` by rank."""
+def batches(rank: int) -> ShuffledPool:
+    """A rank's part of the images."""
     count = STEPS * BATCH * 2
     draw = torch.Generator().manual_seed(0)
     image = torch.randint(0, 255, (count, 3, 2, 2), dtype=torch.uint8, generator=draw)
     pool = Pool(image.numpy(), torch.arange(count).numpy(), (torch.arange(count) % 5).numpy())
+    return ShuffledPool(pool, BATCH, seed=0, rank=rank, world_size=2)
+
+
+def train_on_a_rank(rank: int, folder: str, told: dict[int, dict[int, Wish]], is_broken: bool) -> dict[str, object]:
+    """What a rank saw of a training of both; ``told`` by rank."""
     torch.manual_seed(0)
     network = nn.Sequential(nn.Flatten(), nn.Linear(12, 1))
     context = Wishing(Path(folder), rank, 2, told=told.get(rank, {}))
@@ -65,7 +70,7 @@ def train_on_a_rank(rank: int, folder: str, told: dict[int, dict[int, Wish]], is
         network,
         torch.optim.SGD([{"params": network.parameters(), "peak_lr": 0.01}], lr=0.01),
         kind(replica, lambda batch, _: batch.float() / 255, None),
-        ShuffledPool(pool, BATCH, seed=0, rank=rank, world_size=2),
+        batches(rank),
         no_sync(replica),
     )
     error = None
@@ -78,21 +83,9 @@ def train_on_a_rank(rank: int, folder: str, told: dict[int, dict[int, Wish]], is
 
 def rank_of_the_broken_row() -> tuple[int, int]:
     """Which rank sees it, at which step of the first epoch."""
-    source = [
-        ShuffledPool(
-            Pool(
-                torch.zeros(24, 3, 2, 2, dtype=torch.uint8).numpy(), torch.arange(24).numpy(), torch.zeros(24).numpy()
-            ),
-            BATCH,
-            seed=0,
-            rank=rank,
-            world_size=2,
-        )
-        for rank in range(2)
-    ]
     return next(
         (rank, step)
         for rank in range(2)
-        for step, batch in enumerate(source[rank].epoch(0))
+        for step, batch in enumerate(batches(rank).epoch(0))
         if (batch.row == BROKEN_ROW).any()
     )

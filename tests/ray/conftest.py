@@ -4,6 +4,7 @@ import os
 import secrets
 import shutil
 import socket
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,8 @@ import ray
 import ray.data
 
 from raydr.images.jpeg import encode
+
+sys.path.insert(0, str(Path(__file__).parent))  # the helper module of this folder is importable by its name
 
 NUM_CPUS = 2
 

@@ -1,13 +1,12 @@
 """A stream takes no more memory for ten times the images."""
 
-import threading
 import time
 
 import numpy as np
 import psutil
 import pyarrow as pa
 import pytest
-import ray
+from watching import Watch, store_in_use
 
 from raydr.data.blocks import DecodeRoom
 from raydr.data.epochs import start_clock
@@ -21,35 +20,23 @@ SIDE_PX, BATCH_SIZE = 96, 64
 _PACE_S = 1.5e-3  # an image, slower than two CPUs decode: the stream runs ahead of its reader as far as it may
 
 
-class Watch:
+class MemoryWatch(Watch):
     """The most memory that this process and all of Ray's had at once, and the most object store, in bytes."""
 
     def __init__(self):
+        super().__init__()
         self.private = self.store = 0
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._look)
 
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._stop.set()
-        self._thread.join()
-
-    def _look(self):
-        me = psutil.Process()
-        while not self._stop.wait(0.1):
-            total = 0
-            for process in [me, *me.children(recursive=True)]:
-                try:
-                    memory = process.memory_info()
-                except psutil.NoSuchProcess:
-                    continue
-                total += memory.rss - memory.shared  # shared pages are the object store's, seen from each process
-            self.private = max(self.private, total)
-            free = ray.available_resources().get("object_store_memory", 0.0)
-            self.store = max(self.store, ray.cluster_resources()["object_store_memory"] - free)
+    def look(self):
+        me, total = psutil.Process(), 0
+        for process in [me, *me.children(recursive=True)]:
+            try:
+                memory = process.memory_info()
+            except psutil.NoSuchProcess:
+                continue
+            total += memory.rss - memory.shared  # shared pages are the object store's, seen from each process
+        self.private = max(self.private, total)
+        self.store = max(self.store, store_in_use())
 
 
 def read_all(uris, num_images):
@@ -66,7 +53,7 @@ def read_all(uris, num_images):
     )
     (iterator,) = dataset.streaming_split(1, equal=True)
     source = StreamedBatches(iterator, clock, num_images, BATCH_SIZE, rank=0, world_size=1)
-    with Watch() as watch:
+    with MemoryWatch() as watch:
         count = 0
         for batch in source.epoch(0):
             count += len(batch.row)

@@ -4,16 +4,15 @@ import json
 import os
 import re
 import statistics
-import threading
 import time
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
-import ray
 import torch
 from mlflow import MlflowClient
+from watching import Watch, store_in_use
 
 from raydr import storage
 from raydr.config.jobs import SearchSettings
@@ -211,35 +210,21 @@ def test_a_search_of_its_own_registers_its_model_as_challenger(searched, clinic)
     assert version.tags["raydr.role"] == "student"
 
 
-def taken():
-    """Bytes of the object store that are in use."""
-    free = ray.available_resources().get("object_store_memory", 0.0)
-    return ray.cluster_resources()["object_store_memory"] - free
-
-
-class StoreWatch:
+class StoreWatch(Watch):
     """The most object store that was taken at once beyond what was taken before, in bytes.
 
     Tune never lets go of what it has put there: an earlier search's images stay until the driver ends.
     """
 
+    interval_s = 0.05
+
     def __init__(self):
+        super().__init__()
         time.sleep(2)  # the cluster's figures are a second old
-        self.peak, self._before = 0.0, taken()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._look)
+        self.peak, self._before = 0.0, store_in_use()
 
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._stop.set()
-        self._thread.join()
-
-    def _look(self):
-        while not self._stop.wait(0.05):
-            self.peak = max(self.peak, taken() - self._before)
+    def look(self):
+        self.peak = max(self.peak, store_in_use() - self._before)
 
 
 def test_eight_trials_share_one_prepared_pool(ray_cluster, tmp_path, write_photographs):
