@@ -29,6 +29,7 @@ from raydr.learning.assignment import Assignment
 from raydr.learning.distil import DistilImages, Teaching, distil
 from raydr.learning.step_rate import AloneContext
 from raydr.learning.validation import VALIDATION_AUC
+from raydr.models.ensemble import Ensemble
 from raydr.workflows.distill import distill
 from raydr.workflows.images import rows_of, validation_patients
 from raydr.workflows.search import search
@@ -73,6 +74,7 @@ def raydr_search(settings: SearchSettings, slots: int) -> Course:
     trials = metrics["num_trials"]
     figures = {
         "teacher": seconds["teacher"],
+        "teacher_as_epochs": slots * seconds["teacher"] * metrics["trial_epochs"] / training,
         "refit": seconds["refits"],
         "epochs_share": 100 * metrics["trial_epochs"] / (trials * settings.epochs),
         # Of a slot, of which `slots` are open at once; all but the steps of training, so validation is in it.
@@ -115,9 +117,9 @@ def separate_runs(settings: SearchSettings, samples: Sequence[Mapping[str, Any]]
     return Course(time.time() - started, points, epochs)
 
 
-def plain_tune(settings: SearchSettings, samples: Sequence[Mapping[str, Any]], teacher: str) -> Course:
+def plain_tune(settings: SearchSettings, samples: Sequence[Mapping[str, Any]], teachers: Sequence[str]) -> Course:
     """Ray Tune with the same scheduler and samples; each trial loads the images and asks the teacher for itself."""
-    trainable = tune.with_parameters(_alone, settings=settings.model_dump(mode="json"), teacher_folder=teacher)
+    trainable = tune.with_parameters(_alone, settings=settings.model_dump(mode="json"), teachers=list(teachers))
     watch = _Points()
     started = time.time()
     tuner = tune.Tuner(
@@ -172,21 +174,22 @@ class _Reporting(AloneContext):
         tune.report({VALIDATION_AUC: metrics[VALIDATION_AUC]})
 
 
-def _alone(sample: dict[str, Any], *, settings: dict[str, Any], teacher_folder: str) -> None:
+def _alone(sample: dict[str, Any], *, settings: dict[str, Any], teachers: list[str]) -> None:
     """One trial as one would write it with neither cache nor shared images."""
     torch.set_num_threads(max(1, int(ray.get_runtime_context().get_assigned_resources().get("CPU", 1))))
     job = SearchSettings.model_validate(settings)
     stage = with_overrides(DistillStage.model_validate(settings["distill"]), {**sample, "optim.epochs": job.epochs})
-    rows, teacher = rows_of(job.data), load_model(teacher_folder)
+    rows, members = rows_of(job.data), [load_model(folder) for folder in teachers]
+    teacher = members[0]
     jpegs = _jpegs(str(job.data.shards))
     pick = functools.partial(_pool, rows.manifest, jpegs, teacher.preprocess)
     pool = pick(rows.train, graded=False)
     device = torch.device("cuda" if ray.get_gpu_ids() else "cpu")
-    network = teacher.network.to(device)
+    network = Ensemble([member.network for member in members]).to(device)
 
     def over_views(image: torch.Tensor) -> torch.Tensor:
         views = dihedral_views(image, stage.distillation.teacher_views)
-        return torch.stack([network(view) for view in views]).mean(dim=0)
+        return torch.stack([network(view)[0] for view in views]).mean(dim=0)
 
     scores = score_share(over_views, pool, device=device)
     logits = np.full((rows.manifest.num_rows, scores.shape[1]), np.nan, dtype=np.float32)

@@ -62,6 +62,7 @@ class NestedTrial(tune.Trainable):
         stage = with_overrides(DistillStage.model_validate(settings), trial["sample"])
         name = _folder_name(trial["number"])
         self._states = storage.join(folder, name)
+        storage.delete_file(_farewell_of(self._states))  # an earlier attempt's
         self._rows: queue.SimpleQueue[Mapping[str, float] | None] = queue.SimpleQueue()
         self._last: dict[str, Any] = {}
         self._error: BaseException | None = None
@@ -120,15 +121,16 @@ class NestedTrial(tune.Trainable):
         """Nothing: the training finds its own states."""
 
     def cleanup(self) -> None:
-        """End the training, wait until its workers are gone and delete its states, which shows that they are."""
+        """End the training, wait until its workers are gone and say so; the driver may not be done with its states."""
         self._signals.received = signal.SIGTERM
         self._thread.join()
-        if self._error is None:
-            storage.delete_folder(self._states)
+        storage.write_bytes(_farewell_of(self._states), b"")
 
 
 class Farewell(tune.Callback):
-    """Waits for the workers of the last trials: Tune ends every process ten seconds after the search.
+    """Deletes the states of trials that are done and whose workers are gone, and waits for those of the last trials.
+
+    Tune ends every process ten seconds after the search, workers too that are still to end in good order.
 
     Args:
         folder: Of the search, where trials have their states.
@@ -137,17 +139,34 @@ class Farewell(tune.Callback):
 
     def __init__(self, folder: str, patience_s: float = 90.0) -> None:
         self._folder, self._patience_s = folder, patience_s
+        self._gone: set[int] = set()
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:  # noqa: ARG002 - Tune's signature
-        """Wait where there is no trial under way."""
-        if any(trial.status not in (Trial.TERMINATED, Trial.ERROR) for trial in trials):
-            return
-        done = [trial for trial in trials if trial.status == Trial.TERMINATED]
-        left = [storage.join(self._folder, _folder_name(trial.config["trial"]["number"])) for trial in done]
-        give_up = time.monotonic() + self._patience_s
-        while any(storage.exists(uri) for uri in left) and time.monotonic() < give_up:
+        """Delete what can be; wait where there is no trial under way."""
+        is_over = all(trial.status in (Trial.TERMINATED, Trial.ERROR) for trial in trials)
+        give_up = time.monotonic() + (self._patience_s if is_over else 0.0)
+        while self._left(trials) and time.monotonic() < give_up:
             time.sleep(_LOOK_EVERY_S)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune keeps a copy of the search that raydr never reads."""
+        return {}
+
+    def _left(self, trials: list[Trial]) -> int:
+        """How many trials are done but may have workers still; the others' states are deleted."""
+        done = {trial.config["trial"]["number"] for trial in trials if trial.status == Trial.TERMINATED}
+        for number in done - self._gone:
+            states = storage.join(self._folder, _folder_name(number))
+            if storage.exists(_farewell_of(states)):
+                storage.delete_folder(states)
+                self._gone.add(number)
+        return len(done - self._gone)
 
 
 def _folder_name(number: int) -> str:
     return f"{folder_prefix(number)}train"
+
+
+def _farewell_of(states: str) -> str:
+    """What a trial leaves beside its states when its workers are gone."""
+    return storage.join(states, "workers_are_gone")

@@ -73,6 +73,8 @@ class Watch(tune.Callback):
         if ROW not in result:  # word that a trial is done
             return
         record, sample = self.records[self._number(trial)], dict(trial.config["trial"]["sample"])
+        if result[ROW] in record.history:  # told again by a trial that was taken up again
+            return
         record.take_in(result[ROW], sample)
         self._store.write(record)
         self._audience.epoch(record.number, sample, result[ROW])

@@ -231,4 +231,6 @@ class _TrialRuns:
         self._stage.tracker.log_metrics(
             run_id, {"best_val_auc": record.best_auc, "best_val_auc_se": record.standard_error}
         )
+        # A scheduler may have changed the settings that the run's parameters say it began with.
+        self._stage.tracker.set_tags(run_id, {"raydr.best_settings": json.dumps(record.sample)})
         self._stage.tracker.end_run(run_id, "FAILED" if record.status == "failed" else "FINISHED")
