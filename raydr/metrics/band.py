@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from raydr.metrics.bootstrap import patient_weights
+from raydr.metrics.resampling import patient_counts, patient_numbers
 from raydr.metrics.roc import Bools, Floats
 
 
@@ -43,8 +43,11 @@ def roc_band(
     order = np.argsort(-values, kind="stable")
     is_positive, values = is_positive[order], values[order]
     grid = np.linspace(0, 1, num_points)
-    weights = patient_weights(np.asarray(patients)[order], num_resamples=num_resamples, seed=seed)
-    found = np.concatenate([_sensitivity_at(grid, is_positive, values, rows) for rows in weights])
+    patient = patient_numbers(patients, len(values))
+    blocks = patient_counts(patient, num_resamples=num_resamples, seed=seed)
+    found = np.concatenate(
+        [_sensitivity_at(grid, is_positive, values, counts[:, patient[order]].astype(np.float64)) for counts in blocks]
+    )
     tail = (1 - level) / 2
     low, high = np.nanquantile(found, [tail, 1 - tail], axis=0)
     curve = _sensitivity_at(grid, is_positive, values, np.ones((1, len(values))))[0]

@@ -1,12 +1,13 @@
 """Confidence intervals that resample patients, not images."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from raydr.metrics.roc import Floats, auc, weighted_auc
+from raydr.metrics.ranking import counted_auc, ranking
+from raydr.metrics.resampling import patient_counts, patient_numbers
+from raydr.metrics.roc import Floats, auc
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +27,6 @@ class AucInterval:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
-def patient_weights(patients: NDArray[np.generic], *, num_resamples: int, seed: int) -> Iterator[Floats]:
-    """How often each image stands in each resample of patients, in blocks [resamples, images] of at most 32 MB."""
-    names, patient_of_image = np.unique(np.asarray(patients), return_inverse=True)
-    generator = np.random.default_rng(seed)
-    chunk = max(1, 4_000_000 // max(1, len(patient_of_image)))
-    for start in range(0, num_resamples, chunk):
-        rows = min(chunk, num_resamples - start)
-        counts = generator.multinomial(len(names), np.full(len(names), 1 / len(names)), size=rows)
-        yield counts[:, patient_of_image].astype(np.float64)
-
-
 def auc_resamples(
     truth: NDArray[np.generic],
     scores: NDArray[np.generic],
@@ -46,12 +36,10 @@ def auc_resamples(
     seed: int,
 ) -> Floats:
     """AUC of each patient-clustered bootstrap resample (doi:10.1016/S1076-6332(00)80381-5), no single-class ones."""
-    values = np.asarray(scores, dtype=np.float64)
-    order = np.argsort(values, kind="stable")
-    sorted_truth, sorted_scores = np.asarray(truth, dtype=bool)[order], values[order]
-    weights = patient_weights(np.asarray(patients)[order], num_resamples=num_resamples, seed=seed)
-    found = [weighted_auc(sorted_truth, sorted_scores, rows) for rows in weights]
-    resamples = np.concatenate(found)
+    patient = patient_numbers(patients, len(scores))
+    ranked = ranking(truth, scores, patient)
+    blocks = patient_counts(patient, num_resamples=num_resamples, seed=seed)
+    resamples = np.concatenate([np.empty(0), *(counted_auc(ranked, counts) for counts in blocks)])
     return resamples[np.isfinite(resamples)]
 
 

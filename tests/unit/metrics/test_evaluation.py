@@ -152,10 +152,10 @@ def test_calibration_bins_equal_scikit_learn_and_the_error_is_their_weighted_dis
 def literal_band(truth, scores, patients, *, num_resamples, seed, grid):
     """Resample by resample, with repeated images and scikit-learn's curve."""
     names, patient_of_image = np.unique(patients, return_inverse=True)
-    counts = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), num_resamples)
-    rows = []
-    for count in counts:
-        chosen = np.repeat(np.arange(len(truth)), count[patient_of_image])
+    generator, rows = np.random.default_rng(seed), []
+    for _ in range(num_resamples):
+        drawn = generator.integers(len(names), size=len(names), dtype=np.uint32)
+        chosen = np.concatenate([np.flatnonzero(patient_of_image == patient) for patient in drawn])
         rate, sensitivity, _ = roc_curve(truth[chosen], scores[chosen], drop_intermediate=False)
         tops = np.append(np.diff(rate) > 0, True)  # the highest sensitivity at each rate
         later = np.concatenate(([0], np.flatnonzero(np.diff(rate) > 0) + 1))  # and the lowest, where a piece ends
