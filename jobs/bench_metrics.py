@@ -1,14 +1,14 @@
-"""Intervals at the size of EyePACS' test set: patient-clustered resamples of 53,576 scores, two eyes a patient, one core.
+"""Intervals at the size of EyePACS' test set: resamples of 26,788 patients with two scores each, on one core.
 
   auc                   `auc_interval`: AUC and its interval from 2,000 resamples, the sort included
   auc difference        `bootstrap_auc_difference`: two models on the same 2,000 resamples
   average precision     `average_precision_interval`, 2,000 resamples
   delong difference     `auc_difference`: the formula, no resamples
-  sklearn auc           a loop over scikit-learn's `roc_auc_score` on the same draws, the images of a patient looked up in
-                        a table; it runs 20 resamples a round, and its time is scaled to 2,000
+  sklearn auc           a loop over scikit-learn's `roc_auc_score` on the same draws, patients' images looked up in a
+                        table; it runs 20 resamples a round, and its time is scaled to 2,000
   sklearn ap            the same with `average_precision_score`
 
-The loops' values are compared with raydr's own of the same resamples; a difference above 1e-9 ends the run.
+The AUCs of the loop are compared with raydr's own of the same resamples; a difference above 1e-9 ends the run.
 
   python jobs/bench_metrics.py --json bench_metrics.json
 """
