@@ -103,6 +103,17 @@ def test_a_finished_evaluation_is_read_again_with_the_same_figures(work):
     assert [name for name, _ in again.points] == list(result.metrics["operating_points"])
 
 
+def test_images_of_one_exam_are_of_one_patient_where_patients_are_not_named(work):
+    scores, labels = columns()
+    write(scores, {**labels, "exam_id": [f"e{place // 3}" for place in range(NUM_IMAGES)]})
+    assert evaluate() == 0
+    result = read_result("out")
+    assert result.metrics["auc"]["labels"]["num_patients"] == NUM_IMAGES // 3
+    assert not any("no patient is named" in note for note in result.metrics["notes"])
+    levels = json.loads((work / "out" / "evaluation.json").read_text())["labels"]["levels"]
+    assert {name: found["num_units"] for name, found in levels.items()} == {"image": 240, "exam": 80, "patient": 80}
+
+
 def test_thresholds_can_be_given(work):
     write(*columns())
     assert evaluate("--set", "operating_points={screening = 0.3}") == 0
