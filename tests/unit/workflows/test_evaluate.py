@@ -147,7 +147,8 @@ def test_a_missed_image_of_grade_4_is_named(work, capsys):
     scores["probability"][worst] = 0.001
     write(scores, labels)
     assert evaluate("--set", "operating_points={screening = 0.01}") == 0
-    assert f"labels: 1 image of grade 4 missed: image{worst}" in capsys.readouterr().out
+    total = int((labels["grade"] == 4).sum())
+    assert f"labels: 1 of {total} images of grade 4 missed: image{worst}\n" in capsys.readouterr().out
 
 
 def test_the_main_figures_are_in_mlflow(work):
