@@ -1,12 +1,15 @@
 """Confidence intervals that resample patients, not images."""
 
-from collections.abc import Iterator
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from raydr.metrics.roc import Floats, auc, weighted_auc
+from raydr.metrics.newcombe import newcombe_bounds
+from raydr.metrics.ranking import counted_auc, ranking
+from raydr.metrics.resampling import patient_counts, patient_numbers, percentile_bounds
+from raydr.metrics.roc import Floats, auc, class_scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +29,6 @@ class AucInterval:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
-def patient_weights(patients: NDArray[np.generic], *, num_resamples: int, seed: int) -> Iterator[Floats]:
-    """How often each image stands in each resample of patients, in blocks [resamples, images] of at most 32 MB."""
-    names, patient_of_image = np.unique(np.asarray(patients), return_inverse=True)
-    generator = np.random.default_rng(seed)
-    chunk = max(1, 4_000_000 // max(1, len(patient_of_image)))
-    for start in range(0, num_resamples, chunk):
-        rows = min(chunk, num_resamples - start)
-        counts = generator.multinomial(len(names), np.full(len(names), 1 / len(names)), size=rows)
-        yield counts[:, patient_of_image].astype(np.float64)
-
-
 def auc_resamples(
     truth: NDArray[np.generic],
     scores: NDArray[np.generic],
@@ -46,12 +38,10 @@ def auc_resamples(
     seed: int,
 ) -> Floats:
     """AUC of each patient-clustered bootstrap resample (doi:10.1016/S1076-6332(00)80381-5), no single-class ones."""
-    values = np.asarray(scores, dtype=np.float64)
-    order = np.argsort(values, kind="stable")
-    sorted_truth, sorted_scores = np.asarray(truth, dtype=bool)[order], values[order]
-    weights = patient_weights(np.asarray(patients)[order], num_resamples=num_resamples, seed=seed)
-    found = [weighted_auc(sorted_truth, sorted_scores, rows) for rows in weights]
-    resamples = np.concatenate(found)
+    patient = patient_numbers(patients, len(scores))
+    ranked = ranking(truth, scores, patient)
+    blocks = patient_counts(patient, num_resamples=num_resamples, seed=seed)
+    resamples = np.concatenate([np.empty(0), *(counted_auc(ranked, counts) for counts in blocks)])
     return resamples[np.isfinite(resamples)]
 
 
@@ -66,20 +56,25 @@ def auc_interval(
 ) -> AucInterval:
     """AUC with the percentile interval of a patient-clustered bootstrap.
 
-    Value and bounds are NaN where only one class is present.
+    Where all resamples have the same AUC, as they do if the classes are apart, the interval is that of
+    `newcombe_bounds`. Value and bounds are NaN where only one class is present.
     """
-    value = auc(truth, scores)
-    low = high = float("nan")
-    if np.isfinite(value):
-        resamples = auc_resamples(truth, scores, patients, num_resamples=num_resamples, seed=seed)
-        tail = (1 - level) / 2
-        low, high = (float(q) for q in np.quantile(resamples, [tail, 1 - tail]))
+    is_positive, _ = class_scores(truth, scores)
+    value = auc(is_positive, scores)
+    low = high = math.nan
+    if math.isfinite(value):
+        resamples = auc_resamples(is_positive, scores, patients, num_resamples=num_resamples, seed=seed)
+        low, high = percentile_bounds(resamples, level)
+        if low == high:
+            owners = np.asarray(patients)
+            counts = (len(np.unique(owners[of_class])) for of_class in (is_positive, ~is_positive))
+            low, high = newcombe_bounds(value, *counts, level=level)
     return AucInterval(
         value=value,
         low=low,
         high=high,
         level=level,
-        num_images=len(scores),
+        num_images=len(is_positive),
         num_patients=len(np.unique(patients)),
-        num_positive=int(np.asarray(truth, dtype=bool).sum()),
+        num_positive=int(is_positive.sum()),
     )

@@ -1,5 +1,6 @@
 """The receiver operating characteristic and the area under it."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,15 +19,14 @@ class RocCurve:
     threshold: Floats
 
 
-def _checked(truth: NDArray[np.generic], scores: NDArray[np.generic]) -> tuple[Bools, Floats]:
-    truth_bool, scores_float = np.asarray(truth, dtype=bool), np.asarray(scores, dtype=np.float64)
-    if truth_bool.ndim != 1 or truth_bool.shape != scores_float.shape:
-        raise ValueError(
-            f"truth and scores must be vectors of one length, got {truth_bool.shape} and {scores_float.shape}"
-        )
-    if not np.isfinite(scores_float).all():
-        raise ValueError(f"scores: {int((~np.isfinite(scores_float)).sum())} are not finite")
-    return truth_bool, scores_float
+def class_scores(truth: NDArray[np.generic], scores: NDArray[np.generic]) -> tuple[Bools, Floats]:
+    """Truth as booleans and scores as numbers, once they are known to be vectors of one length and all finite."""
+    is_positive, values = np.asarray(truth, dtype=bool), np.asarray(scores, dtype=np.float64)
+    if is_positive.ndim != 1 or is_positive.shape != values.shape:
+        raise ValueError(f"truth and scores must be vectors of one length, got {is_positive.shape} and {values.shape}")
+    if not np.isfinite(values).all():
+        raise ValueError(f"scores: {int((~np.isfinite(values)).sum())} are not finite")
+    return is_positive, values
 
 
 def auc(truth: NDArray[np.generic], scores: NDArray[np.generic]) -> float:
@@ -34,39 +34,16 @@ def auc(truth: NDArray[np.generic], scores: NDArray[np.generic]) -> float:
 
     NaN where only one class is present: there is no such pair to compare.
     """
-    is_positive, values = _checked(truth, scores)
-    order = np.argsort(values, kind="stable")
-    return float(weighted_auc(is_positive[order], values[order], np.ones((1, len(values))))[0])
-
-
-def weighted_auc(sorted_truth: Bools, sorted_scores: Floats, weights: Floats) -> Floats:
-    """AUC of every row of ``weights`` [resamples, images]; images sorted by rising score.
-
-    A resample is a vector of counts, so all bootstrap resamples share one sort. NaN where a row has weight in one
-    class only.
-    """
-    positives = weights * sorted_truth
-    negatives = weights * ~sorted_truth
-    starts = (
-        np.flatnonzero(np.concatenate(([True], np.diff(sorted_scores) > 0)))
-        if len(sorted_scores)
-        else np.array([], int)
-    )
-    if not len(starts):
-        return np.full(len(weights), np.nan)
-    tied_positives = np.add.reduceat(positives, starts, axis=1)
-    tied_negatives = np.add.reduceat(negatives, starts, axis=1)
-    below = np.cumsum(tied_negatives, axis=1) - tied_negatives
-    wins = np.sum(tied_positives * (below + 0.5 * tied_negatives), axis=1)
-    pairs = positives.sum(axis=1) * negatives.sum(axis=1)
-    areas: Floats = np.full(len(weights), np.nan)
-    np.divide(wins, pairs, out=areas, where=pairs > 0)
-    return areas
+    is_positive, values = class_scores(truth, scores)
+    positive, negative = values[is_positive], np.sort(values[~is_positive])
+    wins = np.searchsorted(negative, positive, side="left") + np.searchsorted(negative, positive, side="right")
+    pairs = 2 * len(positive) * len(negative)
+    return int(wins.sum()) / pairs if pairs else math.nan
 
 
 def roc_curve(truth: NDArray[np.generic], scores: NDArray[np.generic]) -> RocCurve:
     """The ROC curve, a score counting as a positive call where it is at or above the threshold."""
-    is_positive, values = _checked(truth, scores)
+    is_positive, values = class_scores(truth, scores)
     if is_positive.all() or not is_positive.any():
         raise ValueError("an ROC curve needs images of both classes")
     order = np.argsort(-values, kind="stable")

@@ -5,6 +5,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 from sklearn.metrics import roc_curve as sklearn_roc_curve
 
+from raydr.metrics import resampling
 from raydr.metrics.bootstrap import auc_interval, auc_resamples
 from raydr.metrics.roc import auc, roc_curve
 
@@ -49,10 +50,17 @@ def test_the_resampling_equals_a_loop_that_draws_patients(tied_scores):
     patients = np.arange(200) // 2
     found = auc_resamples(truth, scores, patients, num_resamples=50, seed=3)
     generator = np.random.default_rng(3)
-    counts = generator.multinomial(100, np.full(100, 1 / 100), size=50)
-    for row, value in zip(counts, found, strict=True):
-        drawn = np.repeat(np.arange(200), row[patients])
-        assert value == pytest.approx(roc_auc_score(truth[drawn], scores[drawn]), abs=1e-12)
+    for value in found:
+        drawn = generator.integers(100, size=100, dtype=np.uint32)
+        images = np.concatenate([np.flatnonzero(patients == patient) for patient in drawn])
+        assert value == pytest.approx(roc_auc_score(truth[images], scores[images]), abs=1e-12)
+
+
+def test_the_resamples_are_the_same_in_blocks_of_any_size(tied_scores, monkeypatch):
+    truth, scores = (values[:198] for values in tied_scores)  # 99 patients: an odd number of draws a block
+    few = auc_resamples(truth, scores, np.arange(198) // 2, num_resamples=51, seed=4)
+    monkeypatch.setattr(resampling, "_CELLS_A_BLOCK", 198 * 7)
+    np.testing.assert_array_equal(auc_resamples(truth, scores, np.arange(198) // 2, num_resamples=51, seed=4), few)
 
 
 def test_two_copies_of_every_image_do_not_narrow_the_interval(tied_scores):
