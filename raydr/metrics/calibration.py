@@ -27,6 +27,7 @@ def calibration_bins(
     patients: NDArray[np.generic],
     *,
     num_bins: int = 10,
+    level: float = 0.95,
 ) -> tuple[CalibrationBin, ...]:
     """The filled ones of ``num_bins`` bins of equal width (doi:10.1145/1102351.1102430), the last closed above.
 
@@ -34,7 +35,7 @@ def calibration_bins(
     """
     is_positive, values = class_probabilities(truth, probabilities)
     patient = patient_numbers(patients, len(values))
-    return _bins(is_positive, values, patient, np.linspace(0, 1, num_bins + 1))
+    return _bins(is_positive, values, patient, np.linspace(0, 1, num_bins + 1), level)
 
 
 def adaptive_calibration_bins(
@@ -43,6 +44,7 @@ def adaptive_calibration_bins(
     patients: NDArray[np.generic],
     *,
     num_bins: int = 10,
+    level: float = 0.95,
 ) -> tuple[CalibrationBin, ...]:
     """At most ``num_bins`` bins of about as many images each (arXiv:1904.01685), the last closed above.
 
@@ -55,7 +57,7 @@ def adaptive_calibration_bins(
         return ()
     inner = np.quantile(values, np.arange(1, num_bins) / num_bins, method="inverted_cdf")
     edges = np.unique(np.concatenate(([0.0], inner, [1.0])))
-    return _bins(is_positive, values, patient, edges)
+    return _bins(is_positive, values, patient, edges, level)
 
 
 def calibration_error(bins: tuple[CalibrationBin, ...]) -> float:
@@ -85,13 +87,15 @@ def class_probabilities(truth: NDArray[np.generic], probabilities: NDArray[np.ge
     return is_positive, values
 
 
-def share(hits: NDArray[np.bool_], patients: NDArray[np.generic]) -> Proportion:
+def share(hits: NDArray[np.bool_], patients: NDArray[np.generic], *, level: float = 0.95) -> Proportion:
     """How often ``hits`` holds, with an interval clustered by patient; all NaN where there are no images."""
     every = np.ones(len(hits), dtype=bool)
-    return at_threshold(every, hits.astype(np.float64), 0.5, patients=patients).sensitivity
+    return at_threshold(every, hits.astype(np.float64), 0.5, patients=patients, level=level).sensitivity
 
 
-def _bins(is_positive: Bools, values: Floats, patient: NDArray[np.intp], edges: Floats) -> tuple[CalibrationBin, ...]:
+def _bins(
+    is_positive: Bools, values: Floats, patient: NDArray[np.intp], edges: Floats, level: float
+) -> tuple[CalibrationBin, ...]:
     """The filled ones of the bins between ``edges``."""
     bin_of_image = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, len(edges) - 2)
     found = []
@@ -103,7 +107,7 @@ def _bins(is_positive: Bools, values: Floats, patient: NDArray[np.intp], edges: 
                 high=float(edges[place + 1]),
                 num_images=int(inside.sum()),
                 mean_probability=float(values[inside].mean()),
-                observed=share(is_positive[inside], patient[inside]),
+                observed=share(is_positive[inside], patient[inside], level=level),
             )
         )
     return tuple(found)

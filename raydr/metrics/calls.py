@@ -22,9 +22,9 @@ class Calls:
 
     def counted(self, counts: Counts) -> tuple[Totals, Totals]:
         """True and false positives [resamples, thresholds] with each image as often as its patient was drawn."""
-        weights = counts[:, self.patient]
-        called = np.cumsum(weights, axis=1, dtype=np.int64)[:, self.ends]
-        hits = np.cumsum(weights * self.is_positive, axis=1, dtype=np.int64)[:, self.ends]
+        weights = np.take(counts, self.patient, axis=1)
+        called = np.take(np.cumsum(weights, axis=1, dtype=np.int64), self.ends, axis=1)
+        hits = np.take(np.cumsum(weights * self.is_positive, axis=1, dtype=np.int64), self.ends, axis=1)
         return hits, called - hits
 
 

@@ -56,10 +56,11 @@ def kappa_interval(
     cell = rows.astype(np.int64) * num_grades + columns.astype(np.int64)
     order = np.argsort(cell, kind="stable")  # images of a cell side by side: a cell's count is the sum of a stretch
     filled, starts = np.unique(cell[order], return_index=True)
+    patient_of_cell = patient[order]
     found = []
     for counts in patient_counts(patient, num_resamples=num_resamples, seed=seed):
         observed = np.zeros((len(counts), num_grades**2), dtype=np.int64)
-        observed[:, filled] = np.add.reduceat(counts[:, patient[order]], starts, axis=1, dtype=np.int64)
+        observed[:, filled] = np.add.reduceat(np.take(counts, patient_of_cell, axis=1), starts, axis=1, dtype=np.int64)
         found.append(_kappa(observed.reshape(-1, num_grades, num_grades)))
     return Estimate(value, *percentile_bounds(np.concatenate(found), level), level)
 

@@ -1,7 +1,8 @@
 """Bounds of an AUC that need no spread of the data: for classes that are apart, and for a handful of patients."""
 
-from collections.abc import Callable
 from statistics import NormalDist
+
+from raydr.metrics.bisection import bisection
 
 
 def newcombe_bounds(area: float, num_positive: int, num_negative: int, *, level: float = 0.95) -> tuple[float, float]:
@@ -19,16 +20,8 @@ def newcombe_bounds(area: float, num_positive: int, num_negative: int, *, level:
     square = NormalDist().inv_cdf((1 + level) / 2) ** 2
     weight, pairs = (num_positive + num_negative) / 2 - 1, num_positive * num_negative
 
-    def excess(bound: float) -> float:
+    def is_rejected(bound: float) -> bool:
         spread = 1 + weight * ((1 - bound) / (2 - bound) + bound / (1 + bound))
-        return (bound - area) ** 2 - square * bound * (1 - bound) * spread / pairs
+        return (bound - area) ** 2 > square * bound * (1 - bound) * spread / pairs
 
-    return _boundary(excess, 0.0, area), _boundary(excess, 1.0, area)
-
-
-def _boundary(excess: Callable[[float], float], outside: float, inside: float) -> float:
-    """Where ``excess`` falls to zero on the way inside, by bisection."""
-    for _ in range(60):
-        middle = (outside + inside) / 2
-        outside, inside = (middle, inside) if excess(middle) > 0 else (outside, middle)
-    return inside
+    return bisection(is_rejected, 0.0, area), bisection(is_rejected, 1.0, area)

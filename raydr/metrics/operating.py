@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +10,6 @@ from numpy.typing import NDArray
 from raydr.metrics.resampling import patient_numbers
 from raydr.metrics.roc import Bools, RocCurve, class_scores, roc_curve
 
-_NORMAL_975 = 1.959963984540054  # two-sided 95 %
 _SPECIFICITIES = (0.98, 0.95)
 _SENSITIVITIES = (0.97, 0.95, 0.90)
 _ROUNDING = 1e-12  # a rate of exactly 0.98 must count as 0.98 after the division
@@ -25,7 +25,7 @@ class OperatingPoint:
 
 @dataclass(frozen=True, slots=True)
 class Proportion:
-    """A share with its 95 % interval, Wilson's where nothing else is said; all NaN where nothing was counted."""
+    """A share with its interval, Wilson's where nothing else is said; all NaN where nothing was counted."""
 
     value: float
     low: float
@@ -53,21 +53,22 @@ class PointFigures:
 
 @dataclass(frozen=True, slots=True)
 class PredictiveValues:
-    """Predictive values at a stated prevalence, with 95 % intervals."""
+    """Predictive values at a stated prevalence, with intervals of the level that the shares' had."""
 
     prevalence: float
     ppv: Proportion
     npv: Proportion
 
 
-def wilson_interval(value: float, total: float) -> Proportion:
+def wilson_interval(value: float, total: float, *, level: float = 0.95) -> Proportion:
     """Wilson score interval of a share of ``total`` trials (doi:10.1080/01621459.1927.10502953)."""
     if not total > 0:
         return Proportion(math.nan, math.nan, math.nan)
-    square = _NORMAL_975**2
+    limit = NormalDist().inv_cdf((1 + level) / 2)
+    square = limit**2
     centre = (value + square / (2 * total)) / (1 + square / total)
     spread = value * (1 - value) / total + square / (4 * total**2)
-    half = _NORMAL_975 * math.sqrt(spread) / (1 + square / total)
+    half = limit * math.sqrt(spread) / (1 + square / total)
     return Proportion(value, max(0.0, min(value, centre - half)), min(1.0, max(value, centre + half)))
 
 
@@ -117,6 +118,7 @@ def at_threshold(
     threshold: float,
     *,
     patients: NDArray[np.generic] | None = None,
+    level: float = 0.95,
 ) -> PointFigures:
     """What calling ``score >= threshold`` positive does on a data set.
 
@@ -130,10 +132,10 @@ def at_threshold(
     groups = np.arange(len(values)) if patients is None else patient_numbers(patients, len(values))
     return PointFigures(
         threshold=float(threshold),
-        sensitivity=_share(is_called, groups, among=is_called_for & is_positive),
-        specificity=_share(~is_called, groups, among=is_called_for & ~is_positive),
-        ppv=_share(is_positive, groups, among=is_called_for & is_called),
-        npv=_share(~is_positive, groups, among=is_called_for & ~is_called),
+        sensitivity=_share(is_called, groups, among=is_called_for & is_positive, level=level),
+        specificity=_share(~is_called, groups, among=is_called_for & ~is_positive, level=level),
+        ppv=_share(is_positive, groups, among=is_called_for & is_called, level=level),
+        npv=_share(~is_positive, groups, among=is_called_for & ~is_called, level=level),
         true_positives=int((is_called_for & is_called & is_positive).sum()),
         false_positives=int((is_called_for & is_called & ~is_positive).sum()),
         true_negatives=int((is_called_for & ~is_called & ~is_positive).sum()),
@@ -141,22 +143,22 @@ def at_threshold(
     )
 
 
-def _share(hits: Bools, groups: NDArray[np.intp], *, among: Bools) -> Proportion:
+def _share(hits: Bools, groups: NDArray[np.intp], *, among: Bools, level: float) -> Proportion:
     """Share of ``hits`` among some images, its interval computed with as many trials as the groups are worth."""
     total = int(among.sum())
     if not total:
-        return wilson_interval(math.nan, 0)
+        return wilson_interval(math.nan, 0, level=level)
     hit_counts = np.bincount(groups[among], weights=hits[among])
     counts = np.bincount(groups[among])
     hit_counts, counts = hit_counts[counts > 0], counts[counts > 0]
     value, num_groups = float(hit_counts.sum() / total), len(counts)
     if num_groups == total:
-        return wilson_interval(value, total)
+        return wilson_interval(value, total, level=level)
     if value in (0.0, 1.0) or num_groups == 1:
-        return wilson_interval(value, num_groups)  # no spread to estimate from: a patient counts once
+        return wilson_interval(value, num_groups, level=level)  # no spread to estimate from: a patient counts once
     between = num_groups / (num_groups - 1) * float(((hit_counts - value * counts) ** 2).sum()) / total**2
     design_effect = max(1.0, between / (value * (1 - value) / total))
-    return wilson_interval(value, total / design_effect)
+    return wilson_interval(value, total / design_effect, level=level)
 
 
 def predictive_values_at(prevalence: float, sensitivity: Proportion, specificity: Proportion) -> PredictiveValues:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from raydr.metrics.calls import Totals, falling_calls
 from raydr.metrics.estimate import Estimate
+from raydr.metrics.ranking import counted_average_precision, ranking
 from raydr.metrics.resampling import patient_counts, patient_numbers, percentile_bounds
 from raydr.metrics.roc import Bools, Floats, class_scores
 
@@ -56,11 +57,8 @@ def average_precision(truth: NDArray[np.generic], scores: NDArray[np.generic]) -
 
     It is scikit-learn's definition. A model that tells nothing reaches the prevalence, not 0.5. NaN without positives.
     """
-    is_positive, values = class_scores(truth, scores)
-    if not is_positive.any():
-        return math.nan
-    hits, alarms = _whole(is_positive, values)
-    return float(_average(hits[None], alarms[None])[0])
+    everybody = ranking(truth, scores, np.zeros(len(scores), dtype=np.intp))
+    return float(counted_average_precision(everybody, np.ones((1, 1), dtype=np.int32))[0])
 
 
 def average_precision_interval(
@@ -81,9 +79,9 @@ def average_precision_interval(
     if math.isnan(value):
         return Estimate(value, math.nan, math.nan, level)
     patient = patient_numbers(patients, len(values))
-    calls = falling_calls(is_positive, values, patient)
+    ranked = ranking(is_positive, values, patient)
     blocks = patient_counts(patient, num_resamples=num_resamples, seed=seed)
-    found = np.concatenate([np.empty(0), *(_average(*calls.counted(counts)) for counts in blocks)])
+    found = np.concatenate([np.empty(0), *(counted_average_precision(ranked, counts) for counts in blocks)])
     return Estimate(value, *percentile_bounds(found, level), level)
 
 
@@ -126,15 +124,6 @@ def _whole(is_positive: Bools, values: Floats) -> tuple[Totals, Totals]:
     calls = falling_calls(is_positive, values, np.zeros(len(values), dtype=np.intp))
     hits, alarms = calls.counted(np.ones((1, 1), dtype=np.int32))
     return hits[0], alarms[0]
-
-
-def _average(hits: Totals, alarms: Totals) -> Floats:
-    """Average precision of each row [resamples, thresholds]; NaN for a row without positives."""
-    precision = hits / np.maximum(1, hits + alarms)
-    gained = np.diff(hits, axis=1, prepend=0)
-    found: Floats = np.full(len(hits), np.nan)
-    np.divide((gained * precision).sum(axis=1), hits[:, -1], out=found, where=hits[:, -1] > 0)
-    return found
 
 
 def _precision_at(grid: Floats, hits: Totals, alarms: Totals) -> Floats:

@@ -1,13 +1,13 @@
 """How a model's log odds would have to be bent to come true: slope, intercept, temperature."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
+from raydr.metrics.bisection import bisection
 from raydr.metrics.calibration import class_probabilities
 from raydr.metrics.estimate import Estimate
 from raydr.metrics.resampling import patient_numbers
@@ -72,7 +72,7 @@ def fit_temperature(truth: NDArray[np.generic], logits: NDArray[np.generic]) -> 
         scaled = values / math.exp(logarithm)
         return float(((_logistic_function(scaled) - is_positive) * values).sum()) > 0
 
-    return math.exp(_boundary(is_too_low, math.log(_TEMPERATURES[0]), math.log(_TEMPERATURES[1])))
+    return math.exp(bisection(is_too_low, math.log(_TEMPERATURES[0]), math.log(_TEMPERATURES[1])))
 
 
 def apply_temperature(probabilities: NDArray[np.generic], temperature: float) -> Floats:
@@ -104,14 +104,6 @@ def _log_loss(is_positive: Bools, values: Floats) -> float:
     return float(np.logaddexp(0, np.where(is_positive, -values, values)).sum())
 
 
-def _boundary(is_below: Callable[[float], bool], low: float, high: float) -> float:
-    """Where ``is_below`` ceases to hold, by bisection; an end where it holds everywhere or nowhere."""
-    for _ in range(50):
-        middle = (low + high) / 2
-        low, high = (middle, high) if is_below(middle) else (low, middle)
-    return (low + high) / 2
-
-
 def _logistic(is_positive: Bools, columns: Floats, offset: Floats, patient: NDArray[np.intp], level: float) -> Estimate:
     """The first coefficient of a logistic regression by Newton's method, its variance summed by patient (sandwich)."""
     coefficients = np.zeros(columns.shape[1])
@@ -120,7 +112,7 @@ def _logistic(is_positive: Bools, columns: Floats, offset: Floats, patient: NDAr
         fitted = _logistic_function(offset + columns @ coefficients)
         information = columns.T @ (columns * (fitted * (1 - fitted))[:, None])
         step = np.linalg.solve(information, columns.T @ (is_positive - fitted))
-        # From far away a whole step may overshoot to where the curve is flat. The loss is convex: a part of it does.
+        # From far away a whole step may overshoot to where the curve is flat. The loss is convex: some part lowers it.
         while (reached := _log_loss(is_positive, offset + columns @ (coefficients + step))) > loss + 1e-9:
             step /= 2
         coefficients, loss = coefficients + step, reached

@@ -45,7 +45,7 @@ def subgroups(
         scores: [N], finite.
         patients: Whose each image is, [N].
         threshold: Of the positive calls; NaN where there is none.
-        level: Of the AUC's intervals.
+        level: Of the intervals.
     """
     is_positive, values = class_scores(truth, scores)
     patient = patient_numbers(patients, len(values))
@@ -62,7 +62,7 @@ def subgroups(
                     factor=factor,
                     group=name or UNKNOWN,
                     auc=delong_interval(*members, patients=patient[inside], level=level),
-                    point=at_threshold(*members, threshold, patients=patient[inside]),
+                    point=at_threshold(*members, threshold, patients=patient[inside], level=level),
                 )
             )
     return tuple(found)

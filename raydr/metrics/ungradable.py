@@ -59,7 +59,7 @@ def ungradable_ways(
         gradable: Whether the image can be graded, by a reader or a quality check, [N].
         patients: Whose each image is, [N].
         threshold: Of the positive calls; NaN where there is none.
-        level: Of the AUC's intervals.
+        level: Of the intervals.
         num_resamples: Of the AUC's bootstrap.
         seed: Of the resamples.
     """
@@ -80,8 +80,10 @@ def ungradable_ways(
                 auc=auc_interval(
                     truth, scores[judged], patient[judged], level=level, num_resamples=num_resamples, seed=seed
                 ),
-                point=at_threshold(truth, scores[judged], threshold, patients=patient[judged]),
-                referred=at_threshold(every[inside], scores[inside], threshold, patients=patient[inside]).sensitivity,
+                point=at_threshold(truth, scores[judged], threshold, patients=patient[judged], level=level),
+                referred=at_threshold(
+                    every[inside], scores[inside], threshold, patients=patient[inside], level=level
+                ).sensitivity,
                 num_images=int(inside.sum()),
                 num_without_truth=int((inside & ~judged).sum()),
             )

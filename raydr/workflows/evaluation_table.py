@@ -46,7 +46,7 @@ def evaluation_notes(evaluations: Sequence[DatasetEvaluation]) -> list[str]:
 def _point_note(found: DatasetEvaluation) -> str:
     for name, point in found.points:
         if name == found.main_point:
-            return f"Sensitivity and specificity are at {point.threshold:.4g}, chosen for: {point_name(name)}."
+            return f"Sensitivity and specificity are those at the threshold {point.threshold:.4g} ({point_name(name)})."
     return "No operating point: no threshold is given, and there are no validation images of both classes."
 
 

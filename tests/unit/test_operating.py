@@ -71,6 +71,15 @@ def test_wilson_bounds_are_where_the_score_test_just_rejects():
         assert statistic == pytest.approx(NormalDist().inv_cdf(0.975))
 
 
+def test_a_level_holds_for_every_share(tied_scores):
+    truth, scores = tied_scores
+    half, most = (at_threshold(truth, scores, 1.0, level=level) for level in (0.5, 0.99))
+    assert half.sensitivity == wilson_interval(half.sensitivity.value, truth.sum(), level=0.5)
+    for share in ("sensitivity", "specificity", "ppv", "npv"):
+        one, other = getattr(half, share), getattr(most, share)
+        assert other.low < one.low < one.value < one.high < other.high
+
+
 def test_wilson_interval_never_leaves_the_unit_interval_nor_its_own_value():
     for successes in (0, 1, 49, 50):
         interval = wilson_interval(successes / 50, 50)
