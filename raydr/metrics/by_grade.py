@@ -33,11 +33,11 @@ def score_histogram(grade: NDArray[np.int64], probability: Floats) -> NDArray[np
     return counts.reshape(NUM_GRADES, NUM_SCORE_BINS).astype(np.int64)
 
 
-def sensitivity_of_grades(judged: Judged, threshold: float) -> tuple[Proportion, ...]:
+def sensitivity_of_grades(judged: Judged, threshold: float, *, level: float) -> tuple[Proportion, ...]:
     """Share of the images of each true grade that are called, with intervals clustered by patient."""
     is_called = judged.probability >= threshold
     of_grade = (judged.grade == grade for grade in range(NUM_GRADES))
-    return tuple(share(is_called[rows], judged.patient[rows]) for rows in of_grade)
+    return tuple(share(is_called[rows], judged.patient[rows], level=level) for rows in of_grade)
 
 
 def missed_images(judged: Judged, threshold: float) -> Mapping[int, MissedImages]:

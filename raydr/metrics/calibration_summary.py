@@ -38,8 +38,8 @@ def calibration_summary(
     truth: NDArray[np.generic], probabilities: NDArray[np.generic], patients: NDArray[np.generic], *, level: float
 ) -> CalibrationSummary:
     """The calibration of some probabilities, with intervals that are clustered by patient."""
-    bins = calibration_bins(truth, probabilities, patients)
-    adaptive = adaptive_calibration_bins(truth, probabilities, patients)
+    bins = calibration_bins(truth, probabilities, patients, level=level)
+    adaptive = adaptive_calibration_bins(truth, probabilities, patients, level=level)
     fit = calibration_fit(truth, probabilities, patients, level=level)
     return CalibrationSummary(
         bins=bins,

@@ -120,7 +120,7 @@ def evaluate_dataset(  # noqa: PLR0913 - what was chosen elsewhere, and how inte
         points: Thresholds that were chosen elsewhere.
         prevalence: Share of referable images where the model is to be used, between 0 and 1.
         temperature: Fitted elsewhere; calibration is given with and without it.
-        level: Of the intervals, but Wilson's are of 95 %.
+        level: Of the intervals.
         num_resamples: Of patients, behind AUC, average precision and kappa.
         num_band_resamples: The same for the curves' bands.
         seed: Of every resampling.
@@ -131,7 +131,8 @@ def evaluate_dataset(  # noqa: PLR0913 - what was chosen elsewhere, and how inte
     bands: dict[str, Any] = {**by_patient, "num_resamples": num_band_resamples}
     has_both = bool(truth.any() and not truth.all())
     figures = tuple(
-        (point.name, at_threshold(truth, probability, point.threshold, patients=patient)) for point in points
+        (point.name, at_threshold(truth, probability, point.threshold, patients=patient, level=level))
+        for point in points
     )
     main = _main_point(points)
     auc = auc_interval(truth, probability, patient, **by_patient)
@@ -162,7 +163,7 @@ def evaluate_dataset(  # noqa: PLR0913 - what was chosen elsewhere, and how inte
         else calibration_summary(truth, apply_temperature(probability, temperature), patient, level=level),
         histogram=score_histogram(judged.grade, probability),
         scores_by_grade=tuple(np.sort(probability[judged.grade == each]) for each in range(NUM_GRADES)),
-        sensitivity_by_grade=None if main is None else sensitivity_of_grades(judged, main.threshold),
+        sensitivity_by_grade=None if main is None else sensitivity_of_grades(judged, main.threshold, level=level),
         missed_by_grade=None if main is None else missed_images(judged, main.threshold),
         subgroups=_subgroups(scored, judged, main, level=level),
         ungradable=()

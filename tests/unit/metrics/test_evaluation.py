@@ -29,7 +29,7 @@ def simulate(num_images=400, *, seed=0, five_grades=True):
         patient=np.array([f"patient{place // 2}" for place in range(num_images)]),
         grade=grade,
         probability=probability,
-        grade_probability=generator.dirichlet(np.ones(5), num_images) + np.eye(5)[grade] if five_grades else None,
+        grade_probability=generator.dirichlet(np.ones(5), num_images) + 0.3 * np.eye(5)[grade] if five_grades else None,
     )
 
 
@@ -385,3 +385,24 @@ def test_the_json_form_is_plain_and_has_the_auc_as_result_files_do():
 def test_arrays_that_cannot_be_scores_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         with_arrays(simulate(), **changes)
+
+
+def test_every_interval_is_of_the_level_that_was_asked_for():
+    def bounds(level):
+        content = as_json(evaluate(simulate(), prevalence=0.1, level=level))
+        del content["missed_by_grade"]
+        return dict(intervals(content))
+
+    def intervals(value, path=()):
+        if isinstance(value, dict):
+            if {"low", "high", "value"} <= set(value) and value["low"] is not None:
+                yield path, value["high"] - value["low"]
+            for key, inner in value.items():
+                yield from intervals(inner, (*path, key))
+        elif isinstance(value, list):
+            for place, inner in enumerate(value):
+                yield from intervals(inner, (*path, place))
+
+    narrow, wide = bounds(0.8), bounds(0.99)
+    assert len(narrow) > 40
+    assert [path for path, width in narrow.items() if not 0 < width < wide[path]] == []
