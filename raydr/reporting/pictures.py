@@ -34,19 +34,19 @@ def choose_pictures(
     """Rows of the photographs to show: the worst errors to both sides, and the highest scores, the most telling first.
 
     Args:
-        grade: 0 to 4; photographs without one (-1) are not shown.
+        grade: 0 to 4; a photograph without one (-1) is no error.
         probability: Of referable DR; those without one (NaN) are not shown.
         threshold: A referable photograph is missed below it, another one a false alarm from it on.
         num_each: Photographs of a kind, at most.
     """
-    is_usable = (grade >= 0) & np.isfinite(probability)
-    is_referable, is_called = grade >= REFERABLE_GRADE, probability >= threshold
-    order = np.argsort(-np.where(is_usable, probability, -1.0), kind="stable")
-    falling = order[is_usable[order]]
-    rising = falling[::-1]
+    order = np.argsort(-np.nan_to_num(probability, nan=-1.0), kind="stable")
+    falling = order[np.isfinite(probability[order])]
+    is_called = probability >= threshold
+    missed = (grade >= REFERABLE_GRADE) & ~is_called
+    alarms = (grade >= 0) & (grade < REFERABLE_GRADE) & is_called
     return {
-        "missed": rising[(is_referable & ~is_called)[rising]][:num_each].tolist(),
-        "false alarm": falling[(~is_referable & is_called)[falling]][:num_each].tolist(),
+        "missed": falling[missed[falling]][::-1][:num_each].tolist(),
+        "false alarm": falling[alarms[falling]][:num_each].tolist(),
         "highest score": falling[:num_each].tolist(),
     }
 

@@ -131,7 +131,7 @@ def why_no_kappa(evaluation: DatasetEvaluation) -> str:
 def missed(evaluation: DatasetEvaluation, grade: int) -> str:
     """The images of a grade that are missed, by name, in a sentence; nothing where none was looked for."""
     found = (evaluation.missed_by_grade or {}).get(grade)
-    if found is None:
+    if found is None or evaluation.unit != "image":
         return ""
     if not found.num_images:
         return f"No image of grade {grade} is missed."

@@ -1,24 +1,27 @@
 """The end of a run: models into MLflow and its registry, the report, the run's figures."""
 
 import datetime
-import importlib.metadata
-import platform
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from raydr import __version__, storage
+from raydr import storage
 from raydr.config.jobs import RunSettings
 from raydr.config.show import as_toml
-from raydr.reporting.report import Report, write_report
+from raydr.engine.package import read_description
+from raydr.reporting.pictures import pictures_of
+from raydr.reporting.report import Report
 from raydr.reporting.report import Stage as ReportStage
 from raydr.tracking.models import promote_if_not_worse
 from raydr.tracking.runs import Tracking
 from raydr.tracking.store import without_credentials
 from raydr.workflows.console import say
+from raydr.workflows.documents import software, title_of, write_documents
 from raydr.workflows.job import Outcome
+from raydr.workflows.model_facts import facts_of_student
 from raydr.workflows.outcome import report_refits, report_trials
 from raydr.workflows.registry import register
 from raydr.workflows.result import StageResult
@@ -40,9 +43,8 @@ def publish(settings: RunSettings, out: str, chain: Chain, *, tracker: Tracking,
     auc = chain.stages["evaluate student"].metrics["auc"]
     teacher_auc = chain.stages["evaluate teacher"].metrics["auc"]
     registered = _register(settings, chain, tracker)
-    report_uri = storage.join(out, "report.html")
-    write_report(report_uri, _report(settings, chain))
-    tracker.log_files(run_id, [report_uri])
+    documents = write_documents(functools.partial(storage.join, out), _report(settings, chain))
+    tracker.log_files(run_id, list(documents.values()))
     metrics = {
         "auc": auc,
         "teacher_auc": teacher_auc,
@@ -51,7 +53,7 @@ def publish(settings: RunSettings, out: str, chain: Chain, *, tracker: Tracking,
         "stages": {name: result.seconds for name, result in chain.stages.items()},
         **registered,
     }
-    artifacts = {"student": chain.student, "teacher": chain.teacher, "report": report_uri}
+    artifacts = {"student": chain.student, "teacher": chain.teacher, **documents}
     logged = {
         f"{who}_auc{bound}.{name}": figures[key]
         for who, found in (("student", auc), ("teacher", teacher_auc))
@@ -103,8 +105,10 @@ def _report(settings: RunSettings, chain: Chain) -> Report:
     budget = (
         f"{indexed['num_budget']} labelled training images, drawn by patient (digest {indexed['budget_digest'][:12]})"
     )
+    pictures = stages["evaluate student"].artifacts.get("pictures")
+    worst, highest = pictures_of(storage.read_table(pictures)) if pictures else ((), ())
     return Report(
-        title=f"raydr run: {storage.absolute(settings.out).rsplit('/', 1)[-1]}",
+        title=title_of(settings, "run"),
         created=datetime.datetime.now(datetime.UTC),
         models={
             who: reread(stages[f"evaluate {who}"], settings.evaluate, seed=settings.seed)
@@ -123,12 +127,19 @@ def _report(settings: RunSettings, chain: Chain) -> Report:
         budget=budget,
         audit=_audit(indexed),
         settings=without_credentials(as_toml(settings)),
-        environment=_environment(),
+        environment={**software(), "device of the driver": _device()},
         digests={
             "label budget": indexed["budget_digest"],
             **{name: result.settings_digest for name, result in stages.items()},
         },
+        worst_errors=worst,
+        highest_scored=highest,
+        about=facts_of_student(read_description(chain.student), settings, num_labels=indexed["num_budget"]),
     )
+
+
+def _device() -> str:
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
 
 
 def _audit(indexed: Mapping[str, Any]) -> list[str]:
@@ -140,15 +151,3 @@ def _audit(indexed: Mapping[str, Any]) -> list[str]:
         f"files that cannot be read: {indexed['num_unreadable']}",
         f"labels without an image that were left out: {indexed['num_dropped_labels']}",
     ]
-
-
-def _environment() -> dict[str, str]:
-    names = ("ray", "torch", "torchvision", "timm", "mlflow", "numpy", "pyarrow")
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
-    return {
-        "raydr": __version__,
-        "Python": platform.python_version(),
-        **{name: importlib.metadata.version(name) for name in names},
-        "platform": platform.platform(),
-        "device of the driver": device,
-    }

@@ -34,6 +34,21 @@ def evaluation(name, *, seed=0, grade=None, five_grades=True, num_images=120, ca
     )
 
 
+def of_exams(name, *, num_images=120):
+    generator = np.random.default_rng(0)
+    exam = np.array([f"exam {place // 2}" for place in range(num_images)])
+    referable = np.repeat(generator.integers(0, 2, num_images // 2), 2)
+    scored = ScoredImages(
+        image_id=np.arange(num_images).astype(str),
+        patient=exam,
+        grade=np.full(num_images, -1),
+        probability=1 / (1 + np.exp(1 - 2 * referable - generator.normal(size=num_images))),
+        exam=exam,
+        exam_referable=referable,
+    )
+    return evaluate_dataset(name, scored, POINTS, num_resamples=100, num_band_resamples=50)
+
+
 def full_report(name="eyepacs test"):
     students = [evaluation(name, camera=name), evaluation("external clinic", seed=1)]
     return Report(

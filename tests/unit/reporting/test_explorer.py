@@ -85,3 +85,24 @@ def test_one_class_alone_has_calls_and_no_share_of_the_other():
     shares = healthy.counts(0).shares
     assert np.isnan(shares["sensitivity"])
     assert 0 <= shares["specificity"] <= 1
+
+
+def test_where_exams_were_judged_the_calls_are_of_exams():
+    part = scored(400)
+    exam = np.array([f"exam {place // 2}" for place in range(400)])
+    judged = ScoredImages(
+        image_id=part.image_id,
+        patient=exam,
+        grade=np.full(400, -1),
+        probability=part.probability,
+        exam=exam,
+        exam_referable=np.repeat(part.grade[::2] >= REFERABLE_GRADE, 2).astype(np.int64),
+    )
+    truth, probability = part.grade[::2] >= REFERABLE_GRADE, part.probability.reshape(-1, 2).max(axis=1)
+    found = explore(evaluated(judged))
+    for step in range(0, len(found.thresholds), 11):
+        wanted = at_threshold(truth, probability, found.thresholds[step])
+        counts = found.counts(0, step)
+        assert (counts.true_positives, counts.false_positives) == (wanted.true_positives, wanted.false_positives)
+        assert (counts.true_negatives, counts.false_negatives) == (wanted.true_negatives, wanted.false_negatives)
+    assert found.by_grade(0) == []

@@ -5,7 +5,7 @@ import re
 
 import pytest
 from page_reader import Page
-from reports import HOSTILE, bare, evaluation, full_report
+from reports import HOSTILE, bare, evaluation, full_report, of_exams
 
 from raydr.reporting.report import render_report, write_report
 
@@ -61,6 +61,27 @@ def test_one_class_is_not_defined_in_words():
     assert "All 117 images are non-referable" in healthy
     ill = Page(render_report(bare(evaluation("ill", grade=3)))).text
     assert "All 117 images are referable" in ill
+
+
+def test_where_exams_were_judged_no_grade_is_spoken_of_and_exams_are_counted():
+    page = Page(render_report(bare(of_exams("messidor"))))
+    assert "60 exams (120 images) of 60 patients" in page.text
+    assert "Judged by exam: the images have no grades of their own" in page.text
+    assert "of grade 4" not in page.text
+    assert "Counts are of exams" in page.text
+    assert page.data[0]["first_referable"] == [1]
+
+
+def test_missed_images_of_the_worst_grade_are_named(page):
+    (student, _) = full_report().models["student"]
+    names = student.missed_by_grade[4].image_ids
+    assert names
+    assert f"of grade 4 are missed: {', '.join(names)}." in page.text
+
+
+def test_levels_groups_and_ungradable_images_have_their_rows(page):
+    for words in ("By patient", "eye left 59", "camera another camera 78", "Ungradable means referred", "PPV at 8"):
+        assert words in page.text
 
 
 def test_a_set_without_a_usable_image_is_told():

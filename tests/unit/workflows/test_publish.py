@@ -3,6 +3,8 @@
 import pytest
 
 from raydr.config.jobs import RunSettings
+from raydr.engine.package import ModelDescription
+from raydr.images.preprocess import Preprocess
 from raydr.workflows import publish
 from raydr.workflows.publish import Chain
 from raydr.workflows.result import StageResult
@@ -46,6 +48,8 @@ def test_trials_refits_and_patients_of_the_search_are_in_the_report(settings, mo
         for name, found in metrics.items()
     }
     monkeypatch.setattr(publish, "reread", lambda *_, **__: [])
+    description = ModelDescription("resnet18", "binary", Preprocess(side_px=96), thresholds={"youden": 0.3})
+    monkeypatch.setattr(publish, "read_description", {"s": description}.get)
     report = publish._report(settings, Chain(stages, teacher="t", student="s"))
     assert [(found.number, found.status, found.not_told_apart) for found in report.trials] == [
         (1, "finished", True),
@@ -54,3 +58,6 @@ def test_trials_refits_and_patients_of_the_search_are_in_the_report(settings, mo
     ]
     assert [(found.seed, found.is_kept) for found in report.refits] == [(0, False), (1, True), (2, False)]
     assert report.num_validation_patients == 60
+    assert report.about.backbone == "resnet18"
+    assert "5 labels" in report.about.training[1]
+    assert report.about.start == "The student from this run's pretrained backbone, pretraining from random weights."
