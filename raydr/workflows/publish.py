@@ -1,6 +1,7 @@
 """The end of a run: models into MLflow and its registry, the report, the run's figures."""
 
 import datetime
+import functools
 import importlib.metadata
 import platform
 from collections.abc import Mapping
@@ -14,16 +15,15 @@ from raydr.config.jobs import RunSettings
 from raydr.config.show import as_toml
 from raydr.reporting.report import Report, write_report
 from raydr.reporting.report import Stage as ReportStage
-from raydr.tracking.models import promote_if_not_worse
 from raydr.tracking.runs import Tracking
 from raydr.tracking.store import without_credentials
-from raydr.workflows.console import say
 from raydr.workflows.job import Outcome
 from raydr.workflows.outcome import report_refits, report_trials
-from raydr.workflows.registry import register
+from raydr.workflows.promotion import promote, score_champion, validation_scores
+from raydr.workflows.registry import made_by, register
 from raydr.workflows.result import StageResult
 from raydr.workflows.scores import reread
-from raydr.workflows.summary import main_figure
+from raydr.workflows.summary import interval, main_figure
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def publish(settings: RunSettings, out: str, chain: Chain, *, tracker: Tracking,
     """Register the models, write the report and gather the run's figures."""
     auc = chain.stages["evaluate student"].metrics["auc"]
     teacher_auc = chain.stages["evaluate teacher"].metrics["auc"]
-    registered = _register(settings, chain, tracker)
+    registered = _register(settings, out, chain, tracker)
     report_uri = storage.join(out, "report.html")
     write_report(report_uri, _report(settings, chain))
     tracker.log_files(run_id, [report_uri])
@@ -61,41 +61,41 @@ def publish(settings: RunSettings, out: str, chain: Chain, *, tracker: Tracking,
     return Outcome(metrics, artifacts, logged)
 
 
-def _register(settings: RunSettings, chain: Chain, tracker: Tracking) -> dict[str, Any]:
+def _register(settings: RunSettings, out: str, chain: Chain, tracker: Tracking) -> dict[str, Any]:
     """Both models as MLflow models below their stages; the student's version may become the champion."""
-    name = settings.tracking.registered_model
+    name, indexed = settings.tracking.registered_model, chain.stages["index"]
+    splits = [f"{row['dataset']} {row['split']} ({row['images']})" for row in indexed.metrics["summary"]]
     found = {}
     versions: dict[str, str | None] = {}
     for who, stage, folder in (("teacher", "finetune", chain.teacher), ("student", "search", chain.student)):
-        tested = chain.stages[f"evaluate {who}"].metrics["auc"]
+        made, tested = chain.stages[stage], chain.stages[f"evaluate {who}"].metrics["auc"]
         tags = {
-            "raydr.label_budget": str(chain.stages["index"].metrics["num_budget"]),
-            **{f"raydr.auc.{dataset}": f"{figures['value']}" for dataset, figures in tested.items()},
+            **made_by(made.metrics, settings_digest=made.settings_digest, num_labels=indexed.metrics["num_budget"]),
+            "raydr.datasets": ", ".join(splits),
+            **{f"raydr.auc.{dataset}": interval(figures) for dataset, figures in tested.items()},
         }
-        logged = register(tracker, chain.stages[stage].mlflow_run_id, folder=folder, name=name, role=who, tags=tags)
+        logged = register(tracker, made.mlflow_run_id, folder=folder, name=name, role=who, tags=tags)
         versions[who] = logged.version
         found[f"{who}_model"] = logged.uri
     version = versions["student"]
     if name is None or version is None:
-        return {**found, "champion": False}
-    candidate, reference = (chain.stages[name].metrics.get("val_auc") for name in ("search", "finetune"))
-    is_champion = promote_if_not_worse(
+        return {**found, "champion": False, "promotion": None}
+    prepared = chain.stages.get("prepare")
+    promotion = promote(
         tracker,
         name,
         version,
-        candidate_auc=_number(candidate),
-        reference_auc=_number(reference),
+        margin=settings.tracking.promotion_margin,
+        validation=validation_scores(chain.stages["evaluate student"].artifacts["scores"]),
+        score=functools.partial(
+            score_champion,
+            settings,
+            manifest=indexed.artifacts["manifest"],
+            shards=None if prepared is None else prepared.artifacts["shards"],
+            out=out,
+        ),
     )
-    say(
-        f"run: {name} version {version} is the student, validation AUC "
-        f"{_number(candidate):.3f} against the teacher's {_number(reference):.3f}: "
-        + ("alias champion" if is_champion else "alias challenger only")
-    )
-    return {**found, "champion": is_champion}
-
-
-def _number(value: Any) -> float:
-    return float("nan") if value is None else float(value)
+    return {**found, "champion": promotion.is_champion, "promotion": promotion.figures()}
 
 
 def _report(settings: RunSettings, chain: Chain) -> Report:
