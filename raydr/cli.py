@@ -1,6 +1,7 @@
 """The command line: one verb a stage, settings from TOML; 0 done, 1 failed, 2 bad settings or input."""
 
 import argparse
+import importlib
 import io
 import json
 import os
@@ -46,6 +47,7 @@ examples:
   raydr run --config jobs/run.toml --config cluster/local.toml --set seed=1
   raydr predict --model runs/demo/search/model --images photos/ --out scores.parquet
   raydr compare runs/a/evaluate-student runs/b/evaluate-student --out a-or-b
+  raydr evaluate --scores scores.csv --labels labels.csv --out evaluation
   raydr plan --config jobs/plan.toml                       how many CPUs for how many GPUs?
   raydr config check jobs cluster                          are all files right?
 
@@ -55,7 +57,12 @@ either way the same command goes on from what was saved.
 """
 
 FLAGS = {
-    "evaluate": {"model": "checkpoint folder or MLflow model URI, models:/raydr@champion"},
+    "evaluate": {
+        "model": "checkpoint folder or MLflow model URI, models:/raydr@champion",
+        "scores": "instead of a model: CSV or Parquet file of scores, image_id and probability",
+        "labels": "what is known of the same images: image_id, grade, patient_id, ...",
+        "out": "folder of the results",
+    },
     "predict": {
         "model": "checkpoint folder or MLflow model URI, models:/raydr@champion",
         "images": "folder, glob or manifest of photographs",
@@ -195,56 +202,11 @@ def _run_verb(options: argparse.Namespace) -> None:
     sys.stdout.write(f"result: {result.uri}\n")
 
 
-def dispatch(verb: str, settings: Any) -> StageResult:  # noqa: C901 - one case a verb
-    """Run one verb; only its own workflow is imported."""
-    result: StageResult
-    match verb:
-        case "index":
-            from raydr.workflows.index import index
-
-            result = index(settings)
-        case "prepare":
-            from raydr.workflows.prepare import prepare
-
-            result = prepare(settings)
-        case "pretrain":
-            from raydr.workflows.pretrain import pretrain
-
-            result = pretrain(settings)
-        case "finetune":
-            from raydr.workflows.finetune import finetune
-
-            result = finetune(settings)
-        case "distill":
-            from raydr.workflows.distill import distill
-
-            result = distill(settings)
-        case "search":
-            from raydr.workflows.search import search
-
-            result = search(settings)
-        case "evaluate":
-            from raydr.workflows.evaluate import evaluate
-
-            result = evaluate(settings)
-        case "predict":
-            from raydr.workflows.predict import predict
-
-            result = predict(settings)
-        case "compare":
-            from raydr.workflows.compare import compare
-
-            result = compare(settings)
-        case "run":
-            from raydr.workflows.run import run
-
-            result = run(settings)
-        case "plan":
-            from raydr.workflows.plan import plan
-
-            result = plan(settings)
-        case _:
-            raise InputError(f"{verb}: no such verb; allowed: {', '.join(VERBS)}")
+def dispatch(verb: str, settings: Any) -> StageResult:
+    """Run one verb: the function of its name in the module of its name, and only that workflow is imported."""
+    if verb not in VERBS:
+        raise InputError(f"{verb}: no such verb; allowed: {', '.join(VERBS)}")
+    result: StageResult = getattr(importlib.import_module(f"raydr.workflows.{verb}"), verb)(settings)
     return result
 
 

@@ -15,6 +15,7 @@ from raydr.config.capacity import (
     missing_figures,
 )
 from raydr.config.distillation import Teachers
+from raydr.config.evaluated import Evaluated
 from raydr.config.explain import Problem, wrong_keys
 from raydr.config.images import DataSettings, PreprocessSettings, RetinaSettings
 from raydr.config.learning import DownstreamModelSettings
@@ -133,13 +134,10 @@ class SearchSettings(SearchStage, Job):
         return self
 
 
-class EvaluateSettings(EvaluateStage, Job):
-    """Settings of `raydr evaluate`."""
+class EvaluateSettings(Evaluated, Job):
+    """Settings of `raydr evaluate`: either `model` and `data`, or `scores` and `labels`."""
 
     job: Literal["evaluate"]
-    data: DataSettings
-    model: str
-    """Checkpoint folder, or an MLflow model URI (`models:/raydr@champion`)."""
 
 
 class PredictSettings(Job):

@@ -231,5 +231,10 @@ class EvaluateStage(Section):
     datasets: Annotated[tuple[str, ...] | None, AsTuple] = None
     """Test sets by dataset name; null takes the internal test split and every external set."""
     level: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    """Of the intervals."""
     num_resamples: Annotated[int, Field(ge=100)] = 2000
+    """Resamples of patients behind the intervals that come of a bootstrap."""
+    prevalence: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Share of referable images where the model is to be used; PPV and NPV are given for it too. Null: only for each
+    set's own share."""
     batch_size: PositiveInt = 64

@@ -1,7 +1,7 @@
 """The shards of `prepare` as their readers see them."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -98,6 +98,17 @@ def quarantined(shards: str) -> dict[str, str]:
     rows = stored.take(newest_rows(stored["image_id"], pc.unique(stored["image_id"])))
     bad = rows.filter(pc.is_valid(rows["reason"]))
     return {row["image_id"]: f"{row['reason']}: {row['message']}" for row in bad.to_pylist()}
+
+
+def photograph_facts(shards: str, image_ids: pa.Array | pa.ChunkedArray, columns: Sequence[str]) -> pa.Table:
+    """Some columns of `prepared.QUALITY` for images (unique), a row each in their order; null where nothing is known.
+
+    Raises:
+        InputError: No folder of `prepare`, or a part or its record is missing or damaged.
+    """
+    stored = read_records(shards, _parts(shards), ["image_id", *columns])
+    newest = newest_rows(stored["image_id"], image_ids)
+    return stored.select(columns).take(pa.array(newest, mask=newest < 0))
 
 
 def _parts(shards: str) -> list[str]:

@@ -15,36 +15,9 @@ from raydr.metrics.calibration import CalibrationBin, calibration_bins, calibrat
 from raydr.metrics.kappa import confusion_matrix, quadratic_kappa
 from raydr.metrics.operating import OperatingPoint, PointFigures, Proportion, at_threshold
 from raydr.metrics.roc import Floats, RocCurve, roc_curve
+from raydr.metrics.scored_images import ScoredImages
 
 NUM_SCORE_BINS = 25
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ScoredImages:
-    """A data set with a model's scores, one row an image; all arrays have the same length."""
-
-    image_id: NDArray[np.str_]
-    patient: NDArray[np.str_]
-    grade: NDArray[np.int64]
-    """ICDR grade 0 to 4; -1 where ungraded."""
-    probability: Floats
-    """Of referable DR, in [0, 1]; NaN where the image could not be read."""
-    grade_probability: Floats | None = None
-    """[N, 5]; None for a model with a binary head."""
-
-    def __post_init__(self) -> None:
-        length = len(self.image_id)
-        shapes = {name: getattr(self, name).shape for name in ("image_id", "patient", "grade", "probability")}
-        wrong = [f"{name} {shape}" for name, shape in shapes.items() if shape != (length,)]
-        if self.grade_probability is not None and self.grade_probability.shape != (length, NUM_GRADES):
-            wrong.append(f"grade_probability {self.grade_probability.shape}")
-        if wrong:
-            raise ValueError(f"scored images: {', '.join(wrong)} do not fit {length} image ids")
-        if not np.isin(self.grade, np.arange(-1, NUM_GRADES)).all():
-            raise ValueError("scored images: grade must be 0 to 4, or -1 where there is none")
-        read = self.probability[~np.isnan(self.probability)]
-        if ((read < 0) | (read > 1)).any():
-            raise ValueError("scored images: probability must lie between 0 and 1, or be NaN where there is none")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,6 +48,8 @@ class DatasetEvaluation:
     num_ungraded: int
     num_unscored: int
     """Images with a grade but without a score."""
+    num_without_patient: int = 0
+    """Images whose patient is not known; each counts as a patient of its own."""
 
 
 def evaluate_dataset(
@@ -125,6 +100,7 @@ def evaluate_dataset(
         num_images=len(scored.grade),
         num_ungraded=int((~is_graded).sum()),
         num_unscored=int((is_graded & ~is_scored).sum()),
+        num_without_patient=0 if scored.has_patient is None else int((~scored.has_patient).sum()),
     )
 
 
@@ -138,6 +114,7 @@ def as_json(evaluation: DatasetEvaluation) -> dict[str, Any]:
         "num_images": evaluation.num_images,
         "num_ungraded": evaluation.num_ungraded,
         "num_unscored": evaluation.num_unscored,
+        "num_without_patient": evaluation.num_without_patient,
         "operating_points": {name: asdict(figures) for name, figures in evaluation.points},
         "sensitivity_by_grade": None if by_grade is None else [asdict(entry) for entry in by_grade],
         "kappa": evaluation.kappa,

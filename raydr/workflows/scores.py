@@ -1,58 +1,97 @@
 """A table of scores into figures, data set by data set."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from raydr import storage
 from raydr.config.stages import EvaluateStage
-from raydr.metrics.evaluation import DatasetEvaluation, ScoredImages, evaluate_dataset
-from raydr.metrics.operating import OperatingPoint
+from raydr.grades import REFERABLE_GRADE
+from raydr.metrics.evaluation import DatasetEvaluation, evaluate_dataset
+from raydr.metrics.operating import OperatingPoint, choose_thresholds
+from raydr.metrics.scored_images import ScoredImages
 from raydr.workflows.result import StageResult
-
-_GRADES = [f"grade_{grade}" for grade in range(5)]
+from raydr.workflows.scored import GRADES
 
 
 def evaluate_scores(
-    scores: pa.Table, points: Sequence[OperatingPoint], settings: EvaluateStage, *, seed: int
+    scores: pa.Table, thresholds: Mapping[str, float], settings: EvaluateStage, *, seed: int
 ) -> list[DatasetEvaluation]:
-    """The figures of each data set in ``scores`` in the order of its first row.
+    """The figures of each test set in ``scores`` (`Scored`) in the order of its first row.
 
-    Columns: ``image_id``, ``dataset``, ``patient``, ``grade`` (-1: none), ``probability`` (null: unreadable) and,
-    where the model knows grades, ``grade_0`` … ``grade_4``.
+    Rows of the `val` split are no test images.
     """
+    points = [OperatingPoint(name, value) for name, value in thresholds.items()]
+    tested = scores.filter(pc.invert(_is_validation(scores)))
     return [
         evaluate_dataset(
             name,
-            _scored(scores.filter(pc.equal(scores["dataset"], name))),
+            _scored_images(tested.filter(pc.equal(tested["dataset"], name))),
             points,
             level=settings.level,
             num_resamples=settings.num_resamples,
             seed=seed,
         )
-        for name in pc.unique(scores["dataset"]).to_pylist()
+        for name in pc.unique(tested["dataset"]).to_pylist()
     ]
 
 
 def reread(result: StageResult, settings: EvaluateStage, *, seed: int) -> list[DatasetEvaluation]:
     """The figures of a finished evaluation again, from the scores that it left."""
-    points = [OperatingPoint(name, value) for name, value in result.metrics["operating_points"].items()]
     scores = storage.read_table(result.artifacts["scores"])
-    return evaluate_scores(scores.filter(pc.not_equal(scores["split"], "val")), points, settings, seed=seed)
+    return evaluate_scores(scores, result.metrics["operating_points"], settings, seed=seed)
 
 
-def _scored(table: pa.Table) -> ScoredImages:
-    def numbers(name: str) -> Any:
+def chosen_thresholds(scores: pa.Table) -> dict[str, float]:
+    """Operating points of the validation images in ``scores``; none where there is one class only."""
+    grade, probability = _validation(scores)
+    return choose_thresholds(grade >= REFERABLE_GRADE, probability) if len(grade) else {}
+
+
+def _validation(scores: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Grade and probability of the validation images that have both."""
+    images = _scored_images(scores.filter(_is_validation(scores)))
+    used = (images.grade >= 0) & np.isfinite(images.probability)
+    return images.grade[used], images.probability[used]
+
+
+def _is_validation(scores: pa.Table) -> pa.ChunkedArray:
+    return pc.fill_null(pc.equal(scores["split"], "val"), False)  # noqa: FBT003  # pyarrow's own
+
+
+def _scored_images(table: pa.Table) -> ScoredImages:
+    def numbers(name: str) -> NDArray[np.float64]:
         return table[name].to_numpy().astype(np.float64)
 
-    has_grades = _GRADES[0] in table.column_names
+    def known(name: str) -> Any:
+        """A column with ``""`` where it is null; None where it always is."""
+        if table[name].null_count == table.num_rows:
+            return None
+        return np.array(pc.fill_null(table[name], "").to_pylist(), dtype=np.str_)
+
+    def flags(name: str) -> NDArray[np.int64] | None:
+        if table[name].null_count == table.num_rows:
+            return None
+        return pc.fill_null(pc.cast(table[name], pa.int64()), -1).to_numpy()  # type: ignore[no-any-return]
+
+    gradable = flags("gradable")
     return ScoredImages(
-        image_id=np.array(table["image_id"].to_pylist()),
-        patient=np.array(table["patient"].to_pylist()),
+        image_id=np.array(table["image_id"].to_pylist(), dtype=np.str_),
+        patient=np.array(table["patient"].to_pylist(), dtype=np.str_),
         grade=table["grade"].to_numpy().astype(np.int64),
         probability=numbers("probability"),
-        grade_probability=np.column_stack([numbers(name) for name in _GRADES]) if has_grades else None,
+        grade_probability=np.column_stack([numbers(name) for name in GRADES])
+        if GRADES[0] in table.column_names
+        else None,
+        has_patient=table["has_patient"].to_numpy().astype(bool),
+        eye=known("eye"),
+        exam=known("exam"),
+        gradable=None if gradable is None else gradable != 0,
+        quality=None if table["quality"].null_count == table.num_rows else numbers("quality"),
+        camera=known("camera"),
+        exam_referable=flags("exam_referable"),
     )
