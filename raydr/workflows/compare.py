@@ -105,7 +105,7 @@ def _compared(name: str, scores: PairedScores, level: float) -> ComparedDataset:
 
 def _left_out(pairing: Pairing) -> list[str]:
     parts = [f"{number} {_LEFT_OUT[name]}" for name, number in counted(pairing).items() if number]
-    lines = [f"left out: images {', '.join(parts)}"] if parts else []
+    lines = [f"left out images: {', '.join(parts)}"] if parts else []
     if not pairing.has_patients:
         lines.append(
             "no patients are named, so every image counts as one: two eyes of a patient make intervals too narrow"

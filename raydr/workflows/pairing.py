@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,8 +13,7 @@ from raydr.grades import REFERABLE_GRADE
 from raydr.metrics.comparison import AucDifference, auc_difference
 
 ONE_DATASET = "images"
-"""What the images are called where no table names data sets."""
-_Keys = dict[tuple[str, str], int]
+"""The data set of images that no table assigns to one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,10 +60,10 @@ class Pairing:
 
 
 def pair_scores(first: pa.Table, second: pa.Table, *, names: tuple[str, str]) -> Pairing:
-    """The images of both tables, matched by ``image_id``, and by ``dataset`` where both tables name it.
+    """The images of both tables, matched by ``image_id``, in the first table's order.
 
-    Other columns: ``probability`` (null or NaN: unreadable), ``grade`` (null or -1: none) in one of them at least, and
-    ``patient``, which the first table's rule where it has any.
+    Other columns: ``probability`` (null or NaN: unreadable), ``grade`` (null or -1: none) in one of them at least,
+    ``dataset`` and ``patient``, where the first table's rules if it has any.
 
     Args:
         first: The first model's scores.
@@ -76,25 +74,23 @@ def pair_scores(first: pa.Table, second: pa.Table, *, names: tuple[str, str]) ->
         InputError: An image stands twice in a table, no image is in both, no table has grades, or the grades of an
             image differ.
     """
-    is_named = [_has(table, "dataset") for table in (first, second)]
-    keys = [_keys(table, name, by_dataset=all(is_named)) for table, name in zip((first, second), names, strict=True)]
-    shared = [key for key in keys[0] if key in keys[1]]
+    found = [_rows_by_image(table, name) for table, name in zip((first, second), names, strict=True)]
+    shared = [image for image in found[0] if image in found[1]]
     if not shared:
-        examples = [next((repr(key[1]) for key in found), "nothing") for found in keys]
-        raise InputError(
-            f"{names[1]}: image_id: no image is in {names[0]} too; there is {examples[1]} here and {examples[0]} there"
-        )
+        here, there = (repr(next(iter(rows), "nothing")) for rows in reversed(found))
+        raise InputError(f"{names[1]}: image_id: none is in {names[0]}; its first is {here}, the first there {there}")
     tables = [
-        table.take(pa.array([found[key] for key in shared], pa.int64()))
-        for table, found in zip((first, second), keys, strict=True)
+        table.take(pa.array([rows[image] for image in shared], pa.int64()))
+        for table, rows in zip((first, second), found, strict=True)
     ]
     image_id = _words(tables[0]["image_id"])
     grade = _grades(tables, image_id, names)
     probability = [pc.fill_null(table["probability"].cast(pa.float64()), np.nan).to_numpy() for table in tables]
     is_graded, is_scored = grade >= 0, np.isfinite(probability[0]) & np.isfinite(probability[1])
     used = is_graded & is_scored
-    by_patient = next((table for table in tables if _has(table, "patient")), None)
-    by_dataset = next((table for table, has in zip(tables, is_named, strict=True) if has), None)
+    by_patient, by_dataset = (
+        next((table for table in tables if _has(table, column)), None) for column in ("patient", "dataset")
+    )
     columns = {
         "image_id": image_id,
         "dataset": np.full(len(shared), ONE_DATASET) if by_dataset is None else _words(by_dataset["dataset"]),
@@ -117,13 +113,12 @@ def _has(table: pa.Table, column: str) -> bool:
     return column in table.column_names and table[column].null_count < table.num_rows
 
 
-def _keys(table: pa.Table, name: str, *, by_dataset: bool) -> _Keys:
-    """The row of each image, by data set and id."""
-    datasets: list[Any] = table["dataset"].to_pylist() if by_dataset else [""] * table.num_rows
-    found: _Keys = {}
-    for row, key in enumerate(zip(datasets, table["image_id"].to_pylist(), strict=True)):
-        if found.setdefault(key, row) != row:
-            raise InputError(f"{name}: image_id: {key[1]!r} stands in more than one row; every image may have one")
+def _rows_by_image(table: pa.Table, name: str) -> dict[str, int]:
+    """The row of each image."""
+    found: dict[str, int] = {}
+    for row, image in enumerate(table["image_id"].to_pylist()):
+        if found.setdefault(image, row) != row:
+            raise InputError(f"{name}: image_id: {image!r} stands in more than one row")
     return found
 
 
@@ -152,7 +147,7 @@ def _patients(table: pa.Table | None, image_id: NDArray[np.str_]) -> NDArray[np.
 
 
 def _words(column: pa.ChunkedArray) -> NDArray[np.str_]:
-    return np.array([str(word) for word in column.to_pylist()], np.str_)
+    return np.array([ONE_DATASET if word is None else word for word in column.to_pylist()], np.str_)
 
 
 def counted(pairing: Pairing) -> Mapping[str, int]:

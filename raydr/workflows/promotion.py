@@ -134,7 +134,7 @@ def score_champion(settings: RunSettings, folder: str, *, manifest: str, shards:
     try:
         preprocess = _copied(folder, copy)
         with connected(settings.cluster):
-            found = score_images(
+            return score_images(
                 chosen.select(["image_id", "uri"]),
                 copy,
                 shards=_fitting(shards, preprocess),
@@ -143,7 +143,6 @@ def score_champion(settings: RunSettings, folder: str, *, manifest: str, shards:
             )
     finally:
         storage.delete_folder(copy)
-    return found.append_column("dataset", chosen["dataset"])
 
 
 def _copied(folder: str, copy: str) -> Preprocess:

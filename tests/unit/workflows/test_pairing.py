@@ -30,14 +30,16 @@ def test_images_are_matched_by_id_whatever_their_order():
     assert set(counted(found).values()) == {0}
 
 
-def test_an_id_in_two_data_sets_is_two_images():
-    first = table(["1", "1"], [0.1, 0.9], dataset=["a", "b"], grade=[0, 3])
-    second = table(["1", "1"], [0.8, 0.2], dataset=["b", "a"], grade=[3, 0])
-    found = pair_scores(first, second, names=NAMES)
-    assert found.scores.of("a").second.tolist() == [0.2]
-    assert found.scores.of("b").second.tolist() == [0.8]
-    with pytest.raises(InputError, match=r"^a\.csv: image_id: '1' stands in more than one row"):
-        pair_scores(first, table(["1"], [0.5]), names=NAMES)
+def test_an_image_that_stands_twice_is_refused():
+    with pytest.raises(InputError, match=r"^b\.csv: image_id: '1' stands in more than one row"):
+        pair_scores(table(["1"], [0.5], grade=[1]), table(["1", "1"], [0.1, 0.9]), names=NAMES)
+
+
+def test_data_sets_are_those_of_the_table_that_names_them():
+    bare, named = table(["x", "y"], [0.1, 0.2], grade=[1, 3]), table(["y", "x"], [0.3, 0.4], dataset=["a", "b"])
+    found = pair_scores(bare, named, names=NAMES).scores
+    assert found.of("a").second.tolist() == [0.3]
+    assert found.of("b").second.tolist() == [0.4]
 
 
 def test_what_is_not_in_both_has_no_grade_or_no_score_is_left_out_and_counted():
@@ -75,7 +77,9 @@ def test_grades_may_stand_in_either_table_and_must_not_differ():
 
 
 def test_tables_without_a_shared_image_are_refused_with_an_example_of_each():
-    with pytest.raises(InputError, match=r"^b\.csv: image_id: .* 'q' here and 'x' there"):
+    with pytest.raises(
+        InputError, match=r"^b\.csv: image_id: none is in a\.csv; its first is 'q', the first there 'x'$"
+    ):
         pair_scores(table(["x"], [0.1], grade=[1]), table(["q"], [0.1]), names=NAMES)
 
 
