@@ -5,6 +5,7 @@ import io
 import json
 import math
 import pickle
+import re
 import shutil
 from pathlib import Path
 
@@ -281,7 +282,7 @@ def test_a_model_whose_flavour_was_changed_to_a_pickle_is_not_loaded_for_serving
     stored = shutil.copytree(_stored(tracker, made[3]), tmp_path / "stored")
     (stored / "python_model.pkl").write_bytes(cloudpickle.dumps(Canary(sung)))
     described = (stored / "MLmodel").read_text()
-    changed = described.replace("model_code_path: serve.py", "python_model: python_model.pkl")
+    changed = re.sub(r"model_code_path: .*", "python_model: python_model.pkl", described)
     assert changed != described
     (stored / "MLmodel").write_text(changed)
     with pytest.raises(MlflowException, match="pickle"):

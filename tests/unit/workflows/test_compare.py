@@ -1,4 +1,4 @@
-"""`raydr compare` through the command line: figures that agree with the definition, a page, one line for each mistake."""
+"""`raydr compare` through the command line: figures as by their definition, a page, one line for each mistake."""
 
 import json
 import shutil

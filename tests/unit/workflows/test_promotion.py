@@ -10,7 +10,7 @@ from raydr.images.preprocess import Preprocess
 from raydr.metrics.comparison import auc_difference
 from raydr.models.backbone import create_backbone
 from raydr.models.classifier import Classifier
-from raydr.tracking.runs import NoTracker, open_tracker
+from raydr.tracking.runs import open_tracker
 from raydr.tracking.store import open_client
 from raydr.workflows.promotion import promote
 
@@ -165,8 +165,3 @@ def test_one_class_among_the_validation_images_promotes_nobody(contest):
     one = scores(1.0).filter(pa.array(GRADE < 2))
     assert not contest.enter(one, scores(1.0))[1].is_champion
     assert contest.aliases["champion"] == first
-
-
-def test_without_tracking_there_is_no_champion_to_ask():
-    found = promote(NoTracker(), "m", "1", margin=0.05, validation=scores(1.0), score=lambda _: pytest.fail("asked"))
-    assert found.compared_with is None
