@@ -85,7 +85,7 @@ def clinic(ray_cluster, tmp_path_factory, write_photographs):
 
 @pytest.fixture(scope="module")
 def served(clinic, tmp_path_factory):
-    """The address of `mlflow models serve` on a copy of the model, where nothing but its requirements can be imported."""
+    """The address of `mlflow models serve` on a copy of the model, where only its requirements can be imported."""
     place = tmp_path_factory.mktemp("elsewhere")
     location = open_client(clinic.tracker.uri).get_model_version_download_uri("raydr", "1")
     model = shutil.copytree(location.removeprefix("file://"), place / "model")
