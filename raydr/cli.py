@@ -34,7 +34,7 @@ VERBS = {
     "finetune": "the teacher: a classifier from the backbone and the few labels",
     "distill": "one student of the teacher, with fixed settings",
     "search": "many students in parallel; the best settings make the final one",
-    "evaluate": "AUC with interval, thresholds, kappa and a report on the test sets",
+    "evaluate": "a model, or anybody's scores, on test sets: AUC with interval, thresholds, a report",
     "predict": "the probability of referable retinopathy for new photographs",
     "compare": "two models on the same patients: the difference of their AUC, with interval",
     "run": "the whole chain from one file; run again, it does only what is left",

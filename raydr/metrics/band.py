@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from raydr.metrics.calls import Totals, falling_calls
 from raydr.metrics.resampling import patient_counts, patient_numbers
-from raydr.metrics.roc import Bools, Floats
+from raydr.metrics.roc import Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,41 +38,26 @@ def roc_band(
     Raises:
         ValueError: only one class is present.
     """
-    is_positive, values = np.asarray(truth, dtype=bool), np.asarray(scores, dtype=np.float64)
+    is_positive = np.asarray(truth, dtype=bool)
     if is_positive.all() or not is_positive.any():
         raise ValueError("an ROC band needs images of both classes")
-    order = np.argsort(-values, kind="stable")
-    is_positive, values = is_positive[order], values[order]
+    patient = patient_numbers(patients, len(is_positive))
+    calls = falling_calls(is_positive, scores, patient)
     grid = np.linspace(0, 1, num_points)
-    patient = patient_numbers(patients, len(values))
-    blocks = patient_counts(patient, num_resamples=num_resamples, seed=seed)
-    found = np.concatenate(
-        [_sensitivity_at(grid, is_positive, values, counts[:, patient[order]].astype(np.float64)) for counts in blocks]
-    )
-    tail = (1 - level) / 2
-    low, high = np.nanquantile(found, [tail, 1 - tail], axis=0)
-    curve = _sensitivity_at(grid, is_positive, values, np.ones((1, len(values))))[0]
+    found = [
+        _sensitivity_at(grid, hits, alarms)
+        for counts in patient_counts(patient, num_resamples=num_resamples, seed=seed)
+        for hits, alarms in zip(*calls.counted(counts), strict=True)
+        if hits[-1] and alarms[-1]
+    ]
+    low, high = np.quantile(np.array(found), [(1 - level) / 2, (1 + level) / 2], axis=0)
+    once = np.ones((1, int(patient.max()) + 1), dtype=np.int32)
+    curve = _sensitivity_at(grid, *(totals[0] for totals in calls.counted(once)))
     return RocBand(false_positive_rate=grid, sensitivity=curve, low=low, high=high, level=level)
 
 
-def _sensitivity_at(grid: Floats, is_positive: Bools, falling_scores: Floats, weights: Floats) -> Floats:
-    """Sensitivity of every row of ``weights`` [resamples, images] at the grid's rates; NaN rows have one class only."""
-    ends = np.flatnonzero(np.concatenate((np.diff(falling_scores) != 0, [True])))
-    hits = np.cumsum(weights * is_positive, axis=1)[:, ends]
-    alarms = np.cumsum(weights * ~is_positive, axis=1)[:, ends]
-    has_both = (hits[:, -1:] > 0) & (alarms[:, -1:] > 0)
-    start = np.zeros((len(weights), 1))
-    sensitivity = np.hstack((start, hits / np.where(has_both, hits[:, -1:], 1)))
-    rate = np.hstack((start, alarms / np.where(has_both, alarms[:, -1:], 1)))
-    # Rows are laid end to end, 2 apart, so that one binary search serves all. The last point at or below a rate is the
-    # top of a vertical piece of the curve; from there the curve runs straight to the next point.
-    row = np.arange(len(weights))[:, None]
-    rate = np.where(has_both, rate, 0) + 2 * row
-    flat_rate, flat_sensitivity = rate.ravel(), sensitivity.ravel()
-    wanted = grid[None, :] + 2 * row
-    before = np.searchsorted(flat_rate, wanted, side="right") - 1
-    after = np.minimum(before + 1, (row + 1) * rate.shape[1] - 1)
-    run = flat_rate[after] - flat_rate[before]
-    part = np.divide(wanted - flat_rate[before], run, out=np.zeros_like(run), where=run > 0)
-    found = flat_sensitivity[before] + part * (flat_sensitivity[after] - flat_sensitivity[before])
-    return np.where(has_both, found, np.nan)
+def _sensitivity_at(grid: Floats, hits: Totals, alarms: Totals) -> Floats:
+    """Sensitivity at the grid's rates: the top of a vertical piece of the curve, a straight line between pieces."""
+    rate, sensitivity = np.append(0, alarms) / alarms[-1], np.append(0, hits) / hits[-1]
+    found: Floats = np.interp(grid, rate, sensitivity)
+    return found

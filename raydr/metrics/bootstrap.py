@@ -1,13 +1,15 @@
 """Confidence intervals that resample patients, not images."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from raydr.metrics.newcombe import newcombe_bounds
 from raydr.metrics.ranking import counted_auc, ranking
-from raydr.metrics.resampling import patient_counts, patient_numbers
-from raydr.metrics.roc import Floats, auc
+from raydr.metrics.resampling import patient_counts, patient_numbers, percentile_bounds
+from raydr.metrics.roc import Floats, auc, class_scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,20 +56,25 @@ def auc_interval(
 ) -> AucInterval:
     """AUC with the percentile interval of a patient-clustered bootstrap.
 
-    Value and bounds are NaN where only one class is present.
+    Where all resamples have the same AUC, as they do if the classes are apart, the interval is that of
+    `newcombe_bounds`. Value and bounds are NaN where only one class is present.
     """
-    value = auc(truth, scores)
-    low = high = float("nan")
-    if np.isfinite(value):
-        resamples = auc_resamples(truth, scores, patients, num_resamples=num_resamples, seed=seed)
-        tail = (1 - level) / 2
-        low, high = (float(q) for q in np.quantile(resamples, [tail, 1 - tail]))
+    is_positive, _ = class_scores(truth, scores)
+    value = auc(is_positive, scores)
+    low = high = math.nan
+    if math.isfinite(value):
+        resamples = auc_resamples(is_positive, scores, patients, num_resamples=num_resamples, seed=seed)
+        low, high = percentile_bounds(resamples, level)
+        if low == high:
+            owners = np.asarray(patients)
+            counts = (len(np.unique(owners[of_class])) for of_class in (is_positive, ~is_positive))
+            low, high = newcombe_bounds(value, *counts, level=level)
     return AucInterval(
         value=value,
         low=low,
         high=high,
         level=level,
-        num_images=len(scores),
+        num_images=len(is_positive),
         num_patients=len(np.unique(patients)),
-        num_positive=int(np.asarray(truth, dtype=bool).sum()),
+        num_positive=int(is_positive.sum()),
     )

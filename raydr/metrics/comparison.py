@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raydr.metrics.ranking import counted_auc, ranking
-from raydr.metrics.resampling import patient_counts, patient_numbers
+from raydr.metrics.resampling import patient_counts, patient_numbers, percentile_bounds
 from raydr.metrics.roc import Bools, auc, class_scores
 from raydr.metrics.standard_error import clustered_standard_error, placements
 
@@ -110,8 +110,8 @@ def bootstrap_auc_difference(
                 for counts in patient_counts(patient, num_resamples=num_resamples, seed=seed)
             ]
         )
+        low, high = percentile_bounds(found, level)
         found = found[np.isfinite(found)]
-        low, high = (float(bound) for bound in np.quantile(found, [(1 - level) / 2, (1 + level) / 2]))
         far = min(int((found <= 0).sum()), int((found >= 0).sum()))
         p_value = min(1.0, 2 * (far + 1) / (len(found) + 1))
     return AucDifference(

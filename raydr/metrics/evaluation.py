@@ -1,23 +1,45 @@
 """Everything that is reported about one model on one data set."""
 
+import dataclasses
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from raydr.grades import NUM_GRADES, REFERABLE_GRADE
+from raydr.grades import NUM_GRADES
 from raydr.metrics.band import RocBand, roc_band
 from raydr.metrics.bootstrap import AucInterval, auc_interval
-from raydr.metrics.calibration import CalibrationBin, calibration_bins, calibration_error, share
-from raydr.metrics.kappa import confusion_matrix, quadratic_kappa
-from raydr.metrics.operating import OperatingPoint, PointFigures, Proportion, at_threshold
+from raydr.metrics.by_grade import MissedImages, missed_images, score_histogram, sensitivity_of_grades
+from raydr.metrics.calibration_summary import CalibrationSummary, calibration_summary
+from raydr.metrics.estimate import Estimate
+from raydr.metrics.factors import factors_of
+from raydr.metrics.judged import Judged, judged_images
+from raydr.metrics.kappa import confusion_matrix, kappa_interval
+from raydr.metrics.level_figures import LevelFigures, level_figures
+from raydr.metrics.levels import Level
+from raydr.metrics.operating import (
+    OperatingPoint,
+    PointFigures,
+    PredictiveValues,
+    Proportion,
+    at_threshold,
+    predictive_values_at,
+)
+from raydr.metrics.precision_recall import (
+    PrecisionRecallBand,
+    PrecisionRecallCurve,
+    average_precision_interval,
+    precision_recall_band,
+    precision_recall_curve,
+)
+from raydr.metrics.recalibration import apply_temperature
 from raydr.metrics.roc import Floats, RocCurve, roc_curve
 from raydr.metrics.scored_images import ScoredImages
-
-NUM_SCORE_BINS = 25
+from raydr.metrics.subgroups import Subgroup, subgroups
+from raydr.metrics.ungradable import UngradableWay, ungradable_ways
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,35 +50,60 @@ class DatasetEvaluation:
     """
 
     name: str
+    unit: Level
+    """What was judged: `image`, or `exam` where exams have a reference and images have no grades. Then every figure is
+    of exams, each with the largest probability of its images, but for ``auc.num_images``; there are none by grade."""
     auc: AucInterval
+    """Its interval is of a bootstrap that resamples patients."""
+    average_precision: Estimate
+    levels: Mapping[Level, LevelFigures]
+    """By what is judged: images, and eyes, exams and patients where some have several images."""
+    main_point: str | None
+    """The operating point of the figures by grade and by group: Youden's, or else the first; None without any."""
     points: tuple[tuple[str, PointFigures], ...]
-    kappa: float | None
+    predictive: tuple[tuple[str, PredictiveValues], ...]
+    """PPV and NPV of each point at a stated prevalence; empty where none was stated."""
+    kappa: Estimate | None
     """Quadratic, of the most probable grade; None unless the model has five grades and so have the labels."""
     confusion: NDArray[np.int64] | None
     """Images [true grade, most probable grade]; None for a binary model."""
     roc: RocCurve | None
-    """None, as the band is, where only one class is present."""
+    """None, as the band and precision against recall are, where only one class is present."""
     band: RocBand | None
-    calibration: tuple[CalibrationBin, ...]
-    calibration_error: float
-    brier: float
+    precision_recall: PrecisionRecallCurve | None
+    precision_recall_band: PrecisionRecallBand | None
+    calibration: CalibrationSummary
+    temperature: float | None
+    """Fitted on the validation images; None where there are none of both classes."""
+    scaled_calibration: CalibrationSummary | None
+    """After the log odds were divided by ``temperature``."""
     histogram: NDArray[np.int64]
     """Images [true grade, score bin], the bins of equal width between 0 and 1."""
+    scores_by_grade: tuple[Floats, ...]
+    """The probabilities of each true grade's images, rising."""
     sensitivity_by_grade: tuple[Proportion, ...] | None
-    """Share of the images of each true grade that are called referable at Youden's point; None without that point."""
+    """Share of the images of each true grade that are called referable at ``main_point``; None without one."""
+    missed_by_grade: Mapping[int, MissedImages] | None
+    """The images of each referable grade that are not called at ``main_point``; None without one."""
+    subgroups: tuple[Subgroup, ...]
+    """By eye, quality and camera, as far as they are known, at ``main_point``."""
+    ungradable: tuple[UngradableWay, ...]
+    """Images that cannot be graded, counted in three ways, at ``main_point``; empty where it is not known which do."""
     num_images: int
     num_ungraded: int
     num_unscored: int
     """Images with a grade but without a score."""
-    num_without_patient: int = 0
+    num_without_patient: int
     """Images whose patient is not known; each counts as a patient of its own."""
 
 
-def evaluate_dataset(
+def evaluate_dataset(  # noqa: PLR0913 - what was chosen elsewhere, and how intervals are made
     name: str,
     scored: ScoredImages,
     points: Sequence[OperatingPoint],
     *,
+    prevalence: float | None = None,
+    temperature: float | None = None,
     level: float = 0.95,
     num_resamples: int = 2000,
     num_band_resamples: int = 500,
@@ -65,91 +112,96 @@ def evaluate_dataset(
     """The evaluation of a model on a data set, at operating points that were chosen on another one.
 
     Images without a grade or without a score are counted and left out. With one class only, AUC and the shares that
-    need the other class are NaN and the curve is None.
+    need the other class are NaN and the curves are None.
+
+    Args:
+        name: The data set's.
+        scored: Its images.
+        points: Thresholds that were chosen elsewhere.
+        prevalence: Share of referable images where the model is to be used, between 0 and 1.
+        temperature: Fitted elsewhere; calibration is given with and without it.
+        level: Of the intervals.
+        num_resamples: Of patients, behind AUC, average precision and kappa.
+        num_band_resamples: The same for the curves' bands.
+        seed: Of every resampling.
     """
-    is_graded, is_scored = scored.grade >= 0, np.isfinite(scored.probability)
-    used = is_graded & is_scored
-    grade, probability, patient = scored.grade[used], scored.probability[used], scored.patient[used]
-    truth = grade >= REFERABLE_GRADE
-    confusion = kappa = None
-    if scored.grade_probability is not None:
-        predicted = scored.grade_probability[used].argmax(axis=1)
-        confusion = confusion_matrix(grade, predicted, NUM_GRADES)
-        if (confusion.sum(axis=1) > 0).all():
-            kappa = quadratic_kappa(grade, predicted, NUM_GRADES)
+    judged = judged_images(scored)
+    truth, probability, patient = judged.is_referable, judged.probability, judged.patient
+    by_patient: dict[str, Any] = {"level": level, "num_resamples": num_resamples, "seed": seed}
+    bands: dict[str, Any] = {**by_patient, "num_resamples": num_band_resamples}
     has_both = bool(truth.any() and not truth.all())
-    youden = next((point.threshold for point in points if point.name == "youden"), math.nan)
-    bins = calibration_bins(truth, probability, patient)
+    figures = tuple(
+        (point.name, at_threshold(truth, probability, point.threshold, patients=patient, level=level))
+        for point in points
+    )
+    main = _main_point(points)
+    auc = auc_interval(truth, probability, patient, **by_patient)
+    confusion, kappa = _agreement(judged, by_patient)
     return DatasetEvaluation(
         name=name,
-        auc=auc_interval(truth, probability, patient, level=level, num_resamples=num_resamples, seed=seed),
-        points=tuple(
-            (point.name, at_threshold(truth, probability, point.threshold, patients=patient)) for point in points
-        ),
+        unit=judged.unit,
+        auc=dataclasses.replace(auc, num_images=judged.num_images),
+        average_precision=average_precision_interval(truth, probability, patient, **by_patient),
+        levels=level_figures(scored, judged, auc, **by_patient),
+        main_point=None if main is None else main.name,
+        points=figures,
+        predictive=tuple(
+            (point, predictive_values_at(prevalence, found.sensitivity, found.specificity)) for point, found in figures
+        )
+        if prevalence is not None
+        else (),
         kappa=kappa,
         confusion=confusion,
         roc=roc_curve(truth, probability) if has_both else None,
-        band=roc_band(truth, probability, patient, level=level, num_resamples=num_band_resamples, seed=seed)
-        if has_both
-        else None,
-        calibration=bins,
-        calibration_error=calibration_error(bins),
-        brier=float(((probability - truth) ** 2).mean()) if len(truth) else math.nan,
-        histogram=_score_histogram(grade, probability),
-        sensitivity_by_grade=None if math.isnan(youden) else _called_by_grade(grade, probability >= youden, patient),
+        band=roc_band(truth, probability, patient, **bands) if has_both else None,
+        precision_recall=precision_recall_curve(truth, probability) if has_both else None,
+        precision_recall_band=precision_recall_band(truth, probability, patient, **bands) if has_both else None,
+        calibration=calibration_summary(truth, probability, patient, level=level),
+        temperature=temperature,
+        scaled_calibration=None
+        if temperature is None
+        else calibration_summary(truth, apply_temperature(probability, temperature), patient, level=level),
+        histogram=score_histogram(judged.grade, probability),
+        scores_by_grade=tuple(np.sort(probability[judged.grade == each]) for each in range(NUM_GRADES)),
+        sensitivity_by_grade=None if main is None else sensitivity_of_grades(judged, main.threshold, level=level),
+        missed_by_grade=None if main is None else missed_images(judged, main.threshold),
+        subgroups=_subgroups(scored, judged, main, level=level),
+        ungradable=()
+        if scored.gradable is None or judged.unit != "image"
+        else ungradable_ways(
+            scored.grade, scored.probability, scored.gradable, scored.patient, _threshold(main), **by_patient
+        ),
         num_images=len(scored.grade),
-        num_ungraded=int((~is_graded).sum()),
-        num_unscored=int((is_graded & ~is_scored).sum()),
+        num_ungraded=judged.num_ungraded,
+        num_unscored=judged.num_unscored,
         num_without_patient=0 if scored.has_patient is None else int((~scored.has_patient).sum()),
     )
 
 
-def as_json(evaluation: DatasetEvaluation) -> dict[str, Any]:
-    """The evaluation as plain values for a file, null where a figure is not defined; ``auc`` as in result.json."""
-    band = evaluation.band
-    by_grade = evaluation.sensitivity_by_grade
-    plain = {
-        "name": evaluation.name,
-        "auc": asdict(evaluation.auc),
-        "num_images": evaluation.num_images,
-        "num_ungraded": evaluation.num_ungraded,
-        "num_unscored": evaluation.num_unscored,
-        "num_without_patient": evaluation.num_without_patient,
-        "operating_points": {name: asdict(figures) for name, figures in evaluation.points},
-        "sensitivity_by_grade": None if by_grade is None else [asdict(entry) for entry in by_grade],
-        "kappa": evaluation.kappa,
-        "confusion": None if evaluation.confusion is None else evaluation.confusion.tolist(),
-        "calibration_error": evaluation.calibration_error,
-        "brier": evaluation.brier,
-        "calibration": [asdict(entry) for entry in evaluation.calibration],
-        "roc": None
-        if band is None
-        else {
-            "false_positive_rate": band.false_positive_rate.tolist(),
-            "sensitivity": band.sensitivity.tolist(),
-            "low": band.low.tolist(),
-            "high": band.high.tolist(),
-            "level": band.level,
-        },
-    }
-    return {key: _null_for_nan(value) for key, value in plain.items()}
+def _main_point(points: Sequence[OperatingPoint]) -> OperatingPoint | None:
+    usable = [point for point in points if math.isfinite(point.threshold)]
+    return next((point for point in usable if point.name == "youden"), usable[0] if usable else None)
 
 
-def _null_for_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _null_for_nan(entry) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [_null_for_nan(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def _threshold(point: OperatingPoint | None) -> float:
+    return math.nan if point is None else point.threshold
 
 
-def _score_histogram(grade: NDArray[np.int64], probability: Floats) -> NDArray[np.int64]:
-    place = np.minimum((probability * NUM_SCORE_BINS).astype(np.int64), NUM_SCORE_BINS - 1)
-    counts = np.bincount(grade * NUM_SCORE_BINS + place, minlength=NUM_GRADES * NUM_SCORE_BINS)
-    return counts.reshape(NUM_GRADES, NUM_SCORE_BINS).astype(np.int64)
+def _subgroups(
+    scored: ScoredImages, judged: Judged, main: OperatingPoint | None, *, level: float
+) -> tuple[Subgroup, ...]:
+    if judged.unit != "image":
+        return ()
+    factors = factors_of(scored.take((scored.grade >= 0) & np.isfinite(scored.probability)))
+    return subgroups(factors, judged.is_referable, judged.probability, judged.patient, _threshold(main), level=level)
 
 
-def _called_by_grade(
-    grade: NDArray[np.int64], is_called: NDArray[np.bool_], patient: NDArray[np.str_]
-) -> tuple[Proportion, ...]:
-    return tuple(share(is_called[grade == each], patient[grade == each]) for each in range(NUM_GRADES))
+def _agreement(judged: Judged, by_patient: Mapping[str, Any]) -> tuple[NDArray[np.int64] | None, Estimate | None]:
+    """Confusion and kappa of the most probable grades."""
+    if judged.grade_probability is None:
+        return None, None
+    predicted = judged.grade_probability.argmax(axis=1)
+    confusion = confusion_matrix(judged.grade, predicted, NUM_GRADES)
+    if not (confusion.sum(axis=1) > 0).all():
+        return confusion, None
+    return confusion, kappa_interval(judged.grade, predicted, judged.patient, **by_patient)

@@ -5,6 +5,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from raydr.metrics.estimate import Estimate
+from raydr.metrics.resampling import patient_counts, patient_numbers, percentile_bounds
+from raydr.metrics.roc import Floats
+
 
 def confusion_matrix(
     truth: NDArray[np.generic], predicted: NDArray[np.generic], num_grades: int = 5
@@ -27,9 +31,47 @@ def quadratic_kappa(truth: NDArray[np.generic], predicted: NDArray[np.generic], 
     1 is perfect agreement, 0 is what the two sets of grades would reach by chance. NaN where chance alone agrees
     perfectly: both hold one and the same grade, or there are no images.
     """
-    observed = confusion_matrix(truth, predicted, num_grades).astype(np.float64)
-    grades = np.arange(num_grades)
+    return float(_kappa(confusion_matrix(truth, predicted, num_grades)[None])[0])
+
+
+def kappa_interval(
+    truth: NDArray[np.generic],
+    predicted: NDArray[np.generic],
+    patients: NDArray[np.generic],
+    *,
+    num_grades: int = 5,
+    level: float = 0.95,
+    num_resamples: int = 2000,
+    seed: int = 0,
+) -> Estimate:
+    """Quadratic kappa with the percentile interval of a patient-clustered bootstrap.
+
+    All NaN where kappa is; bounds are 1 where every image has its grade, which for a few images says little.
+    """
+    rows, columns = np.asarray(truth), np.asarray(predicted)
+    value = quadratic_kappa(rows, columns, num_grades)
+    if math.isnan(value):
+        return Estimate(value, math.nan, math.nan, level)
+    patient = patient_numbers(patients, len(rows))
+    cell = rows.astype(np.int64) * num_grades + columns.astype(np.int64)
+    order = np.argsort(cell, kind="stable")  # images of a cell side by side: a cell's count is the sum of a stretch
+    filled, starts = np.unique(cell[order], return_index=True)
+    patient_of_cell = patient[order]
+    found = []
+    for counts in patient_counts(patient, num_resamples=num_resamples, seed=seed):
+        observed = np.zeros((len(counts), num_grades**2), dtype=np.int64)
+        observed[:, filled] = np.add.reduceat(np.take(counts, patient_of_cell, axis=1), starts, axis=1, dtype=np.int64)
+        found.append(_kappa(observed.reshape(-1, num_grades, num_grades)))
+    return Estimate(value, *percentile_bounds(np.concatenate(found), level), level)
+
+
+def _kappa(observed: NDArray[np.int64]) -> Floats:
+    """Quadratic kappa of each matrix [matrices, grade, grade]."""
+    grades = np.arange(observed.shape[1])
     distance = (grades[:, None] - grades[None, :]) ** 2
-    expected = np.outer(observed.sum(axis=1), observed.sum(axis=0)) / max(1.0, observed.sum())
-    by_chance = float((distance * expected).sum())
-    return 1 - float((distance * observed).sum()) / by_chance if by_chance > 0 else math.nan
+    total = np.maximum(1, observed.sum(axis=(1, 2)))
+    expected = observed.sum(axis=2)[:, :, None] * observed.sum(axis=1)[:, None, :] / total[:, None, None]
+    by_chance = (distance * expected).sum(axis=(1, 2))
+    ratio: Floats = np.full(len(observed), np.nan)
+    np.divide((distance * observed).sum(axis=(1, 2)), by_chance, out=ratio, where=by_chance > 0)
+    return 1 - ratio

@@ -2,13 +2,16 @@
 
 import math
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
-from raydr.metrics.roc import Bools, RocCurve, roc_curve
+from raydr.metrics.resampling import patient_numbers
+from raydr.metrics.roc import Bools, RocCurve, class_scores, roc_curve
 
-_NORMAL_975 = 1.959963984540054  # two-sided 95 %
+_SPECIFICITIES = (0.98, 0.95)
+_SENSITIVITIES = (0.97, 0.95, 0.90)
 _ROUNDING = 1e-12  # a rate of exactly 0.98 must count as 0.98 after the division
 
 
@@ -22,7 +25,7 @@ class OperatingPoint:
 
 @dataclass(frozen=True, slots=True)
 class Proportion:
-    """A share with its Wilson 95 % interval; all NaN where nothing was counted."""
+    """A share with its interval, Wilson's where nothing else is said; all NaN where nothing was counted."""
 
     value: float
     low: float
@@ -48,27 +51,36 @@ class PointFigures:
     false_negatives: int
 
 
-def wilson_interval(value: float, total: float) -> Proportion:
+@dataclass(frozen=True, slots=True)
+class PredictiveValues:
+    """Predictive values at a stated prevalence, with intervals of the level that the shares' had."""
+
+    prevalence: float
+    ppv: Proportion
+    npv: Proportion
+
+
+def wilson_interval(value: float, total: float, *, level: float = 0.95) -> Proportion:
     """Wilson score interval of a share of ``total`` trials (doi:10.1080/01621459.1927.10502953)."""
     if not total > 0:
         return Proportion(math.nan, math.nan, math.nan)
-    square = _NORMAL_975**2
+    limit = NormalDist().inv_cdf((1 + level) / 2)
+    square = limit**2
     centre = (value + square / (2 * total)) / (1 + square / total)
     spread = value * (1 - value) / total + square / (4 * total**2)
-    half = _NORMAL_975 * math.sqrt(spread) / (1 + square / total)
+    half = limit * math.sqrt(spread) / (1 + square / total)
     return Proportion(value, max(0.0, min(value, centre - half)), min(1.0, max(value, centre + half)))
 
 
 def choose_operating_points(truth: NDArray[np.generic], scores: NDArray[np.generic]) -> tuple[OperatingPoint, ...]:
-    """The screening thresholds of a validation set: two error budgets of Gulshan (10.1001/jama.2016.17216) and Youden.
+    """The screening thresholds of a validation set: error budgets of Gulshan (10.1001/jama.2016.17216), and Youden.
 
     Every threshold is finite unless only one class is present; then all are NaN.
     """
     is_positive = np.asarray(truth, dtype=bool)
     names = (
-        "sensitivity_at_specificity_0.98",
-        "specificity_at_sensitivity_0.97",
-        "specificity_at_sensitivity_0.90",
+        *(f"sensitivity_at_specificity_{budget:.2f}" for budget in _SPECIFICITIES),
+        *(f"specificity_at_sensitivity_{budget:.2f}" for budget in _SENSITIVITIES),
         "youden",
     )
     if is_positive.all() or not is_positive.any():
@@ -76,9 +88,8 @@ def choose_operating_points(truth: NDArray[np.generic], scores: NDArray[np.gener
     curve = roc_curve(is_positive, scores)
     specificity = 1 - curve.false_positive_rate
     picks = (
-        _best(curve.sensitivity, among=specificity >= 0.98 - _ROUNDING),
-        _best(specificity, among=curve.sensitivity >= 0.97 - _ROUNDING),
-        _best(specificity, among=curve.sensitivity >= 0.90 - _ROUNDING),
+        *(_best(curve.sensitivity, among=specificity >= budget - _ROUNDING) for budget in _SPECIFICITIES),
+        *(_best(specificity, among=curve.sensitivity >= budget - _ROUNDING) for budget in _SENSITIVITIES),
         _best(curve.sensitivity + specificity, among=np.ones(len(specificity), dtype=bool)),
     )
     return tuple(OperatingPoint(name, _finite(curve, pick)) for name, pick in zip(names, picks, strict=True))
@@ -107,6 +118,7 @@ def at_threshold(
     threshold: float,
     *,
     patients: NDArray[np.generic] | None = None,
+    level: float = 0.95,
 ) -> PointFigures:
     """What calling ``score >= threshold`` positive does on a data set.
 
@@ -114,21 +126,16 @@ def at_threshold(
     (doi:10.2307/2532311), since two eyes of one patient are not two independent trials. A NaN threshold makes no calls
     at all: counts are zero and shares NaN.
     """
-    values = np.asarray(scores, dtype=np.float64)
+    is_positive, values = class_scores(truth, scores)
     is_called_for = np.full(values.shape, not math.isnan(threshold))
-    is_positive = np.asarray(truth, dtype=bool)
-    if is_positive.ndim != 1 or is_positive.shape != values.shape:
-        raise ValueError(f"truth and scores must be vectors of one length, got {is_positive.shape} and {values.shape}")
-    if not np.isfinite(values).all():
-        raise ValueError(f"scores: {int((~np.isfinite(values)).sum())} are not finite")
     is_called = values >= threshold
-    groups = np.arange(len(values)) if patients is None else np.unique(patients, return_inverse=True)[1]
+    groups = np.arange(len(values)) if patients is None else patient_numbers(patients, len(values))
     return PointFigures(
         threshold=float(threshold),
-        sensitivity=_share(is_called, groups, among=is_called_for & is_positive),
-        specificity=_share(~is_called, groups, among=is_called_for & ~is_positive),
-        ppv=_share(is_positive, groups, among=is_called_for & is_called),
-        npv=_share(~is_positive, groups, among=is_called_for & ~is_called),
+        sensitivity=_share(is_called, groups, among=is_called_for & is_positive, level=level),
+        specificity=_share(~is_called, groups, among=is_called_for & ~is_positive, level=level),
+        ppv=_share(is_positive, groups, among=is_called_for & is_called, level=level),
+        npv=_share(~is_positive, groups, among=is_called_for & ~is_called, level=level),
         true_positives=int((is_called_for & is_called & is_positive).sum()),
         false_positives=int((is_called_for & is_called & ~is_positive).sum()),
         true_negatives=int((is_called_for & ~is_called & ~is_positive).sum()),
@@ -136,19 +143,77 @@ def at_threshold(
     )
 
 
-def _share(hits: Bools, groups: NDArray[np.intp], *, among: Bools) -> Proportion:
+def _share(hits: Bools, groups: NDArray[np.intp], *, among: Bools, level: float) -> Proportion:
     """Share of ``hits`` among some images, its interval computed with as many trials as the groups are worth."""
     total = int(among.sum())
     if not total:
-        return wilson_interval(math.nan, 0)
+        return wilson_interval(math.nan, 0, level=level)
     hit_counts = np.bincount(groups[among], weights=hits[among])
     counts = np.bincount(groups[among])
     hit_counts, counts = hit_counts[counts > 0], counts[counts > 0]
     value, num_groups = float(hit_counts.sum() / total), len(counts)
     if num_groups == total:
-        return wilson_interval(value, total)
+        return wilson_interval(value, total, level=level)
     if value in (0.0, 1.0) or num_groups == 1:
-        return wilson_interval(value, num_groups)  # no spread to estimate from: a patient counts once
+        return wilson_interval(value, num_groups, level=level)  # no spread to estimate from: a patient counts once
     between = num_groups / (num_groups - 1) * float(((hit_counts - value * counts) ** 2).sum()) / total**2
     design_effect = max(1.0, between / (value * (1 - value) / total))
-    return wilson_interval(value, total / design_effect)
+    return wilson_interval(value, total / design_effect, level=level)
+
+
+def predictive_values_at(prevalence: float, sensitivity: Proportion, specificity: Proportion) -> PredictiveValues:
+    """Predictive values by Bayes' rule from a sensitivity and a specificity, whose sets may have any prevalence.
+
+    The log odds of a predictive value are a sum of two independent parts, one of the sensitivity and one of the
+    specificity, whose intervals are joined as by Zou and Donner (doi:10.1002/sim.3095); so clustering by patient is in
+    them. NaN where a share is NaN, or where nothing is called so at all.
+
+    Args:
+        prevalence: Share of referable images where the model is to be used, between 0 and 1, neither included.
+        sensitivity: With its interval, of `at_threshold`.
+        specificity: The same.
+
+    Raises:
+        ValueError: the prevalence is not between 0 and 1.
+    """
+    if not 0 < prevalence < 1:
+        raise ValueError(f"prevalence must be between 0 and 1, neither included, got {prevalence}")
+    return PredictiveValues(
+        prevalence=prevalence,
+        ppv=_predictive_interval(sensitivity, specificity, math.log(prevalence / (1 - prevalence))),
+        npv=_predictive_interval(specificity, sensitivity, math.log((1 - prevalence) / prevalence)),
+    )
+
+
+def _predictive_interval(right: Proportion, other: Proportion, prior: float) -> Proportion:
+    """The share of right calls: ``right`` of the called class's images are called so, and not ``other`` of the rest."""
+    value = _predictive_value(right.value, other.value, prior)
+    if math.isnan(value):
+        return Proportion(value, math.nan, math.nan)
+    bounds = []
+    for of_right, of_other in ((right.low, other.low), (right.high, other.high)):
+        steps = _log(of_right) - _log(right.value), _log(1 - other.value) - _log(1 - of_other)
+        # With an infinite part (nothing wrong, or nothing right, was called) the limit is the finite part's own value.
+        if math.isinf(_log(1 - other.value)):
+            bounds.append(_predictive_value(right.value, of_other, prior))
+        elif math.isinf(_log(right.value)):
+            bounds.append(_predictive_value(of_right, other.value, prior))
+        else:
+            step = math.copysign(math.hypot(*steps), sum(steps))
+            bounds.append(_odds_share(_log(right.value) - _log(1 - other.value) + prior + step))
+    return Proportion(value, min(value, bounds[0]), max(value, bounds[1]))
+
+
+def _predictive_value(right: float, other: float, prior: float) -> float:
+    parts = _log(right), _log(1 - other)
+    return math.nan if parts == (-math.inf, -math.inf) else _odds_share(parts[0] - parts[1] + prior)
+
+
+def _odds_share(log_odds: float) -> float:
+    if math.isnan(log_odds):
+        return math.nan
+    return 1 / (1 + math.exp(-log_odds)) if log_odds > -700 else 0.0
+
+
+def _log(value: float) -> float:
+    return math.log(value) if value != 0 else -math.inf

@@ -1,9 +1,12 @@
 """Bootstrap resamples of patients, each as how often it holds every patient."""
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
+
+from raydr.metrics.roc import Floats
 
 Counts = NDArray[np.int32]
 """[resamples, patients]: how often a patient was drawn."""
@@ -46,3 +49,12 @@ def patient_counts(patient: NDArray[np.intp], *, num_resamples: int, seed: int) 
         drawn += num_patients * np.arange(size)[:, None]
         counts = np.bincount(drawn.ravel(), minlength=size * num_patients)
         yield counts.reshape(size, num_patients).astype(np.int32)
+
+
+def percentile_bounds(resamples: Floats, level: float) -> tuple[float, float]:
+    """The percentile interval of a bootstrap; resamples without the figure (NaN) are left out, NaN where all are."""
+    found = resamples[np.isfinite(resamples)]
+    if not len(found):
+        return math.nan, math.nan
+    low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)

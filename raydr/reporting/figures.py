@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from markupsafe import Markup
 
 from raydr.grades import NUM_GRADES, REFERABLE_GRADE
-from raydr.metrics.evaluation import NUM_SCORE_BINS, DatasetEvaluation
+from raydr.metrics.by_grade import NUM_SCORE_BINS
+from raydr.metrics.evaluation import DatasetEvaluation
 from raydr.reporting.plot import Axis, Plot, share_axis
 from raydr.reporting.wording import count, is_defined, matching, point_letter, point_name
 
@@ -48,7 +49,8 @@ def _operating_points(plot: Plot, evaluation: DatasetEvaluation) -> None:
 
 def calibration(evaluation: DatasetEvaluation) -> Markup | None:
     """Observed share of referable images against the mean probability, with intervals and where the images are."""
-    if not evaluation.calibration:
+    bins = evaluation.calibration.bins
+    if not bins:
         return None
     plot = Plot(
         share_axis("Mean predicted probability"),
@@ -56,13 +58,13 @@ def calibration(evaluation: DatasetEvaluation) -> Markup | None:
         f"Calibration on {evaluation.name}",
     )
     plot.segment((0, 0), (1, 1), "chance")
-    largest = max(entry.num_images for entry in evaluation.calibration)
-    for entry in evaluation.calibration:
+    largest = max(entry.num_images for entry in bins)
+    for entry in bins:
         height = 0.14 * entry.num_images / largest
         low, high = entry.low + 0.006, entry.high - 0.006
         plot.area([(low, 0), (high, 0)], [(low, height), (high, height)], "amount")
-    plot.line([(entry.mean_probability, entry.observed.value) for entry in evaluation.calibration], "curve model-0")
-    for entry in evaluation.calibration:
+    plot.line([(entry.mean_probability, entry.observed.value) for entry in bins], "curve model-0")
+    for entry in bins:
         said, observed = entry.mean_probability, entry.observed
         plot.segment((said, observed.low), (said, observed.high), "whisker model-0")
         title = f"{count(entry.num_images)} images: predicted {said:.3f}, observed {observed}"

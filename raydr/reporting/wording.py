@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from raydr.metrics.bootstrap import AucInterval
+from raydr.metrics.estimate import Estimate
 from raydr.metrics.evaluation import DatasetEvaluation
 from raydr.metrics.operating import Proportion
 
@@ -48,7 +49,7 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{value:.{digits}f}" if value is not None and math.isfinite(value) else "–"
 
 
-def interval(figure: AucInterval | Proportion) -> str:
+def interval(figure: AucInterval | Estimate | Proportion) -> str:
     """The bounds of a figure in brackets; nothing where they are not defined."""
     return f"[{figure.low:.3f}, {figure.high:.3f}]" if math.isfinite(figure.low) else ""
 

@@ -8,7 +8,6 @@ import pyarrow as pa
 
 from raydr import storage
 from raydr.data.parts import MANIFEST
-from raydr.engine.package import DESCRIPTION
 from raydr.errors import InputError
 
 _SITE = ("out", "cluster", "tracking")  # where and how a stage runs does not change what comes out
@@ -38,6 +37,8 @@ def _digest(name: str, uri: str) -> str:
         raise InputError(f"{uri}: {name}: does not exist{more}")
     if not storage.is_folder(uri):
         return storage.digest_file(uri)
+    from raydr.engine.package import DESCRIPTION  # torch, which files alone do not need
+
     description = storage.join(uri, MANIFEST if name == "shards" else DESCRIPTION)
     is_ours = "." not in name  # a dataset's folder, `NAME.images`, may hold a file of that name
     if is_ours and storage.exists(description):

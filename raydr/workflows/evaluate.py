@@ -3,18 +3,18 @@
 import datetime
 import functools
 import json
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from raydr import storage
 from raydr.config.jobs import EvaluateSettings
 from raydr.config.show import as_toml
 from raydr.config.stages import EvaluateStage
-from raydr.metrics.evaluation import DatasetEvaluation, as_json
+from raydr.metrics.evaluation import DatasetEvaluation
+from raydr.metrics.evaluation_json import as_json
 from raydr.reporting.report import Report, write_report
 from raydr.tracking.store import without_credentials
 from raydr.workflows.console import say
-from raydr.workflows.evaluation_table import evaluation_table
+from raydr.workflows.evaluation_table import evaluation_notes, evaluation_table
 from raydr.workflows.file_scores import scores_of_files
 from raydr.workflows.job import Outcome, Pipeline, Stage, perform
 from raydr.workflows.result import StageResult
@@ -34,7 +34,7 @@ def evaluate(settings: EvaluateSettings, *, pipeline: Pipeline | None = None) ->
         scored = score()
         thresholds = dict(settings.operating_points or scored.thresholds or chosen_thresholds(scored.table))
         evaluations = evaluate_scores(scored.table, thresholds, section(EvaluateStage, settings), seed=settings.seed)
-        notes = [*scored.notes, *_notes(evaluations, thresholds)]
+        notes = [*scored.notes, *evaluation_notes(evaluations)]
         say(evaluation_table(evaluations))
         for note in notes:
             say(f"  {note}")
@@ -55,7 +55,9 @@ def evaluate(settings: EvaluateSettings, *, pipeline: Pipeline | None = None) ->
         auc = {name: {key: found["auc"][key] for key in _AUC_FIELDS} for name, found in figures.items()}
         metrics = {
             "auc": auc,
-            "kappa": {found.name: found.kappa for found in evaluations if found.kappa is not None},
+            "kappa": {found.name: found.kappa.value for found in evaluations if found.kappa is not None},
+            "average_precision": {found.name: found.average_precision.value for found in evaluations},
+            "calibration_error": {found.name: found.calibration.error for found in evaluations},
             "operating_points": thresholds,
             "notes": notes,
         }
@@ -78,29 +80,21 @@ def _source(settings: EvaluateSettings) -> tuple[dict[str, str], Callable[[], Sc
     return inputs_of(settings.data, folder), functools.partial(score_model, settings, settings.data, folder)
 
 
-def _notes(evaluations: Sequence[DatasetEvaluation], thresholds: Mapping[str, float]) -> list[str]:
-    """What a reader of the figures must know, a sentence each."""
-    notes = (
-        []
-        if thresholds
-        else ["No operating points: none are given, and there are no validation images of both classes."]
-    )
-    for found in evaluations:
-        if found.num_without_patient == found.num_images:
-            notes.append(f"{found.name}: no patient is named; every image counts as a patient.")
-        elif found.num_without_patient:
-            notes.append(f"{found.name}: {found.num_without_patient} images name no patient; each counts as one.")
-    return notes
-
-
 def _logged(evaluations: Sequence[DatasetEvaluation]) -> dict[str, float]:
-    """The main figures for MLflow."""
-    figures: dict[str, float | None] = {}
+    """The main figures for MLflow, each with its data set's name; those that are not defined are left out there."""
+    figures: dict[str, float] = {}
     for found in evaluations:
-        figures |= {
-            f"auc_value.{found.name}": found.auc.value,
-            f"auc_low.{found.name}": found.auc.low,
-            f"auc_high.{found.name}": found.auc.high,
-            f"quadratic_kappa.{found.name}": found.kappa,
+        named = {
+            "auc_value": found.auc.value,
+            "auc_low": found.auc.low,
+            "auc_high": found.auc.high,
+            "average_precision": found.average_precision.value,
+            "calibration_error": found.calibration.error,
+            "brier": found.calibration.brier,
+            **({} if found.kappa is None else {"quadratic_kappa": found.kappa.value}),
         }
-    return {name: value for name, value in figures.items() if value is not None and math.isfinite(value)}
+        for name, point in found.points:
+            if name == found.main_point:
+                named |= {"sensitivity": point.sensitivity.value, "specificity": point.specificity.value}
+        figures |= {f"{name}.{found.name}": value for name, value in named.items()}
+    return figures

@@ -1,23 +1,74 @@
 """An evaluation in the terminal."""
 
 from collections.abc import Sequence
+from typing import Final
 
+from raydr.grades import NUM_GRADES
 from raydr.metrics.evaluation import DatasetEvaluation
 from raydr.reporting.table import terminal_table
+from raydr.reporting.wording import counted, number, point_name
+
+_WORST: Final = NUM_GRADES - 1
+_MOST_NAMED: Final = 5
 
 
 def evaluation_table(evaluations: Sequence[DatasetEvaluation]) -> str:
-    """The main figures, a line a data set."""
-    level = f"{evaluations[0].auc.level:.0%}" if evaluations else ""
-    header = ["data set", f"AUC [{level} interval]", "images", "patients", "referable"]
-    rows = [
-        [
-            found.name,
-            str(found.auc),
-            str(found.auc.num_images),
-            str(found.auc.num_patients),
-            str(found.auc.num_positive),
-        ]
-        for found in evaluations
-    ]
-    return terminal_table(rows, header)
+    """The main figures, a line a data set; empty without any."""
+    if not evaluations:
+        return ""
+    first = evaluations[0]
+    header = ["data set", f"AUC [{first.auc.level:.0%} interval]", "AUPRC", "sensitivity", "specificity", "ECE"]
+    rows = []
+    for found in evaluations:
+        points = [point for name, point in found.points if name == found.main_point]
+        shares = [number(share) for point in points for share in (point.sensitivity.value, point.specificity.value)]
+        rows.append(
+            [
+                found.name if found.unit == "image" else f"{found.name} (by {found.unit})",
+                str(found.auc) if found.auc.value == found.auc.value else "not defined",
+                number(found.average_precision.value),
+                *(shares or ["-", "-"]),
+                number(found.calibration.error),
+                *(str(count) for count in (found.auc.num_images, found.auc.num_patients, found.auc.num_positive)),
+            ]
+        )
+    return terminal_table(rows, [*header, "images", "patients", "referable"])
+
+
+def evaluation_notes(evaluations: Sequence[DatasetEvaluation]) -> list[str]:
+    """What a reader of the figures must know, a sentence each."""
+    notes = [_point_note(evaluations[0])] if evaluations else []
+    for found in evaluations:
+        notes += [f"{found.name}: {text}" for text in (*_left_out(found), *_missed(found))]
+    return notes
+
+
+def _point_note(found: DatasetEvaluation) -> str:
+    for name, point in found.points:
+        if name == found.main_point:
+            return f"Sensitivity and specificity are those at the threshold {point.threshold:.4g} ({point_name(name)})."
+    return "No operating point: no threshold is given, and there are no validation images of both classes."
+
+
+def _left_out(found: DatasetEvaluation) -> list[str]:
+    texts = []
+    if found.num_without_patient == found.num_images:
+        texts.append("no patient is named; every image counts as a patient.")
+    elif found.num_without_patient:
+        texts.append(f"{counted(found.num_without_patient, 'image')} without a patient; each counts as one.")
+    if found.num_ungraded or found.num_unscored:
+        parts = [(found.num_ungraded, "without a grade"), (found.num_unscored, "without a score")]
+        words = " and ".join(f"{number} {what}" for number, what in parts if number)
+        texts.append(f"of {counted(found.num_images, 'image')} {words} left out.")
+    return texts
+
+
+def _missed(found: DatasetEvaluation) -> list[str]:
+    """The images of the worst grade that are not called, by name."""
+    missed = None if found.missed_by_grade is None else found.missed_by_grade[_WORST]
+    if missed is None or not missed.num_images:
+        return []
+    named = ", ".join(missed.image_ids[:_MOST_NAMED])
+    more = ", …" if missed.num_images > _MOST_NAMED else ""
+    total = int(found.histogram[_WORST].sum())
+    return [f"{missed.num_images} of {counted(total, 'image')} of grade {_WORST} missed: {named}{more}"]

@@ -1,5 +1,6 @@
 """A table of scores into figures, data set by data set."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from raydr.config.stages import EvaluateStage
 from raydr.grades import REFERABLE_GRADE
 from raydr.metrics.evaluation import DatasetEvaluation, evaluate_dataset
 from raydr.metrics.operating import OperatingPoint, choose_thresholds
+from raydr.metrics.recalibration import fit_temperature, log_odds
 from raydr.metrics.scored_images import ScoredImages
 from raydr.workflows.result import StageResult
 from raydr.workflows.scored import GRADES
@@ -23,15 +25,18 @@ def evaluate_scores(
 ) -> list[DatasetEvaluation]:
     """The figures of each test set in ``scores`` (`Scored`) in the order of its first row.
 
-    Rows of the `val` split are no test images.
+    Rows of the `val` split are no test images; the temperature of calibration comes from them.
     """
     points = [OperatingPoint(name, value) for name, value in thresholds.items()]
+    temperature = _temperature(scores)
     tested = scores.filter(pc.invert(_is_validation(scores)))
     return [
         evaluate_dataset(
             name,
             _scored_images(tested.filter(pc.equal(tested["dataset"], name))),
             points,
+            prevalence=settings.prevalence,
+            temperature=temperature,
             level=settings.level,
             num_resamples=settings.num_resamples,
             seed=seed,
@@ -50,6 +55,13 @@ def chosen_thresholds(scores: pa.Table) -> dict[str, float]:
     """Operating points of the validation images in ``scores``; none where there is one class only."""
     grade, probability = _validation(scores)
     return choose_thresholds(grade >= REFERABLE_GRADE, probability) if len(grade) else {}
+
+
+def _temperature(scores: pa.Table) -> float | None:
+    """Of the validation images; None where they do not give one."""
+    grade, probability = _validation(scores)
+    found = fit_temperature(grade >= REFERABLE_GRADE, log_odds(probability))
+    return found if math.isfinite(found) else None
 
 
 def _validation(scores: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

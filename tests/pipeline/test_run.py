@@ -121,6 +121,14 @@ def test_the_result_has_the_auc_of_student_and_teacher_on_every_test_set(result)
     assert result["metrics"]["auc"]["elsewhere"]["num_images"] == 28
 
 
+def test_the_scores_of_an_evaluation_have_the_validation_images_and_what_is_known_of_each(result, workplace):
+    scores = pq.read_table(workplace / "run" / "evaluate-student" / "scores.parquet").to_pylist()
+    assert {row["split"] for row in scores} == {"val", "test", "external"}
+    assert {row["eye"] for row in scores} == {"left", "right"}
+    assert {row["camera"] for row in scores if row["error"] is None} == {"128 × 128"}
+    assert all(row["quality"] > 0 for row in scores if row["error"] is None)
+
+
 def test_the_truncated_photograph_is_in_quarantine_and_cost_no_other(result, workplace):
     quarantine = pq.read_table(workplace / "run" / "prepare" / "quarantine.parquet").to_pylist()
     assert [row["reason"] for row in quarantine] == ["truncated"]

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import cohen_kappa_score
 from sklearn.metrics import confusion_matrix as sklearn_confusion_matrix
 
-from raydr.metrics.kappa import confusion_matrix, quadratic_kappa
+from raydr.metrics.kappa import confusion_matrix, kappa_interval, quadratic_kappa
 
 
 @pytest.fixture
@@ -47,3 +47,22 @@ def test_one_and_the_same_grade_everywhere_has_no_kappa(num_images):
 def test_an_unlabelled_image_is_refused():
     with pytest.raises(ValueError, match="1 values are not grades 0 to 4"):
         confusion_matrix(np.array([0, -1]), np.array([0, 1]))
+
+
+def test_the_interval_equals_resampling_patients_one_at_a_time(grades):
+    truth, predicted = grades
+    patients = np.arange(300) // 2
+    found = kappa_interval(truth, predicted, patients, num_resamples=60, seed=5)
+    generator, values = np.random.default_rng(5), []
+    for _ in range(60):
+        drawn = generator.integers(150, size=150, dtype=np.uint32)
+        images = np.concatenate([np.flatnonzero(patients == each) for each in drawn])
+        values.append(cohen_kappa_score(truth[images], predicted[images], weights="quadratic"))
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(values, [0.025, 0.975])))
+    assert found.value == pytest.approx(cohen_kappa_score(truth, predicted, weights="quadratic"))
+
+
+@pytest.mark.parametrize("num_images", [0, 1, 6])
+def test_the_interval_is_not_defined_where_kappa_is_not(num_images):
+    found = kappa_interval(np.full(num_images, 2), np.full(num_images, 2), np.arange(num_images))
+    assert np.isnan([found.value, found.low, found.high]).all()

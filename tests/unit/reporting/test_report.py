@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from page_reader import Page
 
-from raydr.metrics.evaluation import ScoredImages, evaluate_dataset
+from raydr.metrics.evaluation import evaluate_dataset
 from raydr.metrics.operating import OperatingPoint
+from raydr.metrics.scored_images import ScoredImages
 from raydr.reporting.report import Report, ScoredPicture, Stage, Trial, render_report, write_report
 
 POINTS = (OperatingPoint("youden", 0.5), OperatingPoint("specificity_at_sensitivity_0.90", 0.3))
