@@ -61,7 +61,7 @@ def gather_units(
     if wrong:
         raise ValueError(f"units: {', '.join(wrong)} do not fit {len(unit)} images")
     counts = np.isfinite(probability) & (unit != "")
-    counts &= grade >= 0 if reference is None else np.isin(unit, list(reference))
+    counts &= grade >= 0 if reference is None else np.isin(unit, np.array(list(reference), dtype=np.str_))
     names, first, place, sizes = np.unique(unit[counts], return_index=True, return_inverse=True, return_counts=True)
     owner = patient[counts][first]
     strange = np.flatnonzero(owner[place] != patient[counts])

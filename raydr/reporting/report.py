@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from raydr import storage
+from raydr.metrics.comparison import AucDifference
 from raydr.metrics.evaluation import DatasetEvaluation
 from raydr.reporting import figures, parallel_figure, search_figures
+from raydr.reporting.compare_report import p_text, signed
 from raydr.reporting.explorer import explore
 from raydr.reporting.forest import forest
 from raydr.reporting.model_facts import ModelFacts
@@ -47,6 +49,8 @@ class Report:
     created: datetime
     models: Mapping[str, Sequence[DatasetEvaluation]]
     """The model that the report is about first; its data sets give the order."""
+    differences: Mapping[str, AucDifference] = field(default_factory=dict)
+    """By data set, the first model's AUC less the second one's on the same patients."""
     internal: str = ""
     """The data set whose patients come from where the training ones do; the others are external. Unsaid where empty."""
     thresholds_from: str = "Thresholds were chosen on the validation patients, never on these images."
@@ -86,6 +90,8 @@ def render_report(report: Report) -> str:
         explorer=explore(first),
         forests=[forest(evaluation) for evaluation in first],
         figures=figures,
+        signed=signed,
+        p_text=p_text,
         search=search_figures,
         parallel=parallel_figure,
     )

@@ -104,6 +104,16 @@ def left_out(evaluation: DatasetEvaluation) -> str:
     return f"Left out: {' and '.join(parts)}, of {counted(evaluation.num_images, 'image')}." if parts else ""
 
 
+def unnamed_patients(evaluation: DatasetEvaluation) -> str:
+    """What was done with images of nobody known, in a sentence; nothing where all patients are known."""
+    unnamed = evaluation.num_without_patient
+    if not unnamed:
+        return ""
+    if unnamed == evaluation.num_images:
+        return "No patient is named: every image counts as one."
+    return f"{counted(unnamed, 'image')} without a patient: each counts as one."
+
+
 def point_name(name: str) -> str:
     """An operating point as people call it."""
     found = _AT.fullmatch(name)

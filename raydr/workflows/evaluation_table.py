@@ -70,4 +70,5 @@ def _missed(found: DatasetEvaluation) -> list[str]:
         return []
     named = ", ".join(missed.image_ids[:_MOST_NAMED])
     more = ", …" if missed.num_images > _MOST_NAMED else ""
-    return [f"{counted(missed.num_images, 'image')} of grade {_WORST} missed: {named}{more}"]
+    total = int(found.histogram[_WORST].sum())
+    return [f"{missed.num_images} of {counted(total, 'image')} of grade {_WORST} missed: {named}{more}"]

@@ -53,6 +53,9 @@ def described(
         exam_referable: Whether the image's exam is referable.
     """
     nothing = pa.nulls(images.num_rows)
+    # Images of one exam are of one patient, whoever that is.
+    owner = pc.coalesce(images["patient_id"], pc.binary_join_element_wise("exam", images["exam_id"], ":"))
+    images = images.set_column(images.column_names.index("patient_id"), "patient_id", owner)
     columns = {
         "dataset": images["dataset"],
         "split": images["split"],

@@ -97,6 +97,21 @@ def test_every_patient_twice_gives_the_interval_of_every_patient_once(tied_score
         assert getattr(naive, share).low > double.low
 
 
+def test_shares_cover_what_is_true_where_the_eyes_of_a_patient_are_alike_and_would_not_by_the_image():
+    """Nominal 95 %, true sensitivity 84 %, 60 patients: 1,000 simulations, binomial error 0.7 %."""
+    generator = np.random.default_rng(0)
+    patients, every = np.arange(60).repeat(2), np.ones(120)
+    true_share, covered, naive = NormalDist().cdf(1), 0, 0
+    for _ in range(1000):
+        scores = 1 + 0.9 * generator.normal(size=60).repeat(2) + math.sqrt(0.19) * generator.normal(size=120)
+        found = at_threshold(every, scores, 0.0, patients=patients).sensitivity
+        covered += found.low <= true_share <= found.high
+        alone = at_threshold(every, scores, 0.0).sensitivity
+        naive += alone.low <= true_share <= alone.high
+    assert 0.925 <= covered / 1000 <= 0.975
+    assert naive / 1000 < 0.92
+
+
 def test_a_perfect_share_counts_each_patient_once():
     figures = at_threshold(np.ones(8), np.ones(8), 0.5, patients=np.arange(4).repeat(2))
     assert figures.sensitivity == wilson_interval(1.0, 4)

@@ -31,7 +31,8 @@ def files(tmp_path, monkeypatch):
             if ending == "csv":
                 pyarrow.csv.write_csv(table, f"{name}.csv")
             else:
-                pq.write_table(table, f"{name}.parquet")
+                lists = pa.array([[0.5]] * table.num_rows, pa.list_(pa.float32()))  # as the logits of `predict`
+                pq.write_table(table.append_column("logits", lists), f"{name}.parquet")
         return f"scores.{ending}", f"labels.{ending}"
 
     return write

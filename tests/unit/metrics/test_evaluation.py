@@ -248,7 +248,7 @@ def test_images_of_unknown_patients_are_counted():
 
 
 def test_images_without_a_score_or_a_grade_are_counted_and_change_nothing_else():
-    clean = simulate()
+    clean = with_arrays(simulate(), eye=np.array(["left", "right"] * 200), quality=np.arange(400.0))
     grade, probability = clean.grade.copy(), clean.probability.copy()
     grade[:6] = -1
     probability[4:14] = np.nan  # 4 and 5 have neither

@@ -70,6 +70,7 @@ def test_a_reference_of_the_exam_overrules_the_images_and_needs_none_of_their_gr
     assert found.is_referable.tolist() == list(reference.values())
     assert (found.grade == -1).all()
     assert found.probability[3] == images["probability"][images["exam"] == found.unit[3]].max()
+    assert len(gathered(images, "exam", reference={}).unit) == 0
 
 
 def test_the_order_of_the_images_plays_no_part(images):

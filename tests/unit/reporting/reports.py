@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from raydr.metrics.comparison import AucDifference
 from raydr.metrics.evaluation import evaluate_dataset
 from raydr.metrics.operating import OperatingPoint
 from raydr.metrics.scored_images import ScoredImages
@@ -55,6 +56,7 @@ def full_report(name="eyepacs test"):
         title=f"Run {name}",
         created=datetime(2026, 3, 4, 5, 6, tzinfo=UTC),
         models={"student": students, "teacher": [evaluation(name, seed=2, five_grades=False)]},
+        differences={name: AucDifference(-0.02, -0.05, 0.01, 0.95, 0.2, 0.9, 0.92, 117, 59, 71)},
         internal=name,
         stages=[Stage("index", 2.4, name), Stage("pretrain", 3700, is_up_to_date=True), Stage("search", 3700)],
         trials=[

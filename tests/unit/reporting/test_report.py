@@ -33,6 +33,10 @@ def test_every_data_set_shows_the_auc_of_every_model(page):
     assert "not evaluated" in page.text  # the teacher on the second set
 
 
+def test_the_paired_difference_of_the_two_models_stands_beside_the_first_ones_auc(page):
+    assert "student − teacher: -0.020 [-0.050, +0.010] , p 0.200, on the same patients" in page.text
+
+
 def test_images_left_out_are_told(page):
     assert "Left out: 3 without a score (unreadable), of 120 images." in page.text
 

@@ -106,6 +106,17 @@ def test_a_finished_evaluation_is_read_again_with_the_same_figures(work):
     assert [name for name, _ in again.points] == list(result.metrics["operating_points"])
 
 
+def test_images_of_one_exam_are_of_one_patient_where_patients_are_not_named(work):
+    scores, labels = columns()
+    write(scores, {**labels, "exam_id": [f"e{place // 3}" for place in range(NUM_IMAGES)]})
+    assert evaluate() == 0
+    result = read_result("out")
+    assert result.metrics["auc"]["labels"]["num_patients"] == NUM_IMAGES // 3
+    assert not any("no patient is named" in note for note in result.metrics["notes"])
+    levels = json.loads((work / "out" / "evaluation.json").read_text())["labels"]["levels"]
+    assert {name: found["num_units"] for name, found in levels.items()} == {"image": 240, "exam": 80, "patient": 80}
+
+
 def test_thresholds_can_be_given(work):
     write(*columns())
     assert evaluate("--set", "operating_points={screening = 0.3}") == 0
@@ -139,7 +150,8 @@ def test_a_missed_image_of_grade_4_is_named(work, capsys):
     scores["probability"][worst] = 0.001
     write(scores, labels)
     assert evaluate("--set", "operating_points={screening = 0.01}") == 0
-    assert f"labels: 1 image of grade 4 missed: image{worst}" in capsys.readouterr().out
+    total = int((labels["grade"] == 4).sum())
+    assert f"labels: 1 of {total} images of grade 4 missed: image{worst}\n" in capsys.readouterr().out
 
 
 def test_the_main_figures_are_in_mlflow(work):
