@@ -28,9 +28,9 @@ class Counts:
 
     @property
     def shares(self) -> dict[str, float]:
-        """Sensitivity, specificity, PPV and NPV by name; NaN where nothing was counted."""
+        """Sensitivity, specificity, PPV and NPV, by name; NaN where nothing was counted."""
         tp, fp, tn, fn = self.true_positives, self.false_positives, self.true_negatives, self.false_negatives
-        pairs = {"sensitivity": (tp, tp + fn), "specificity": (tn, tn + fp), "PPV": (tp, tp + fp), "NPV": (tn, tn + fn)}
+        pairs = {"Sensitivity": (tp, tp + fn), "Specificity": (tn, tn + fp), "PPV": (tp, tp + fp), "NPV": (tn, tn + fn)}
         return {name: part / whole if whole else math.nan for name, (part, whole) in pairs.items()}
 
 

@@ -158,8 +158,8 @@ def scores_by_grade(evaluation: DatasetEvaluation, *, place: int = 0) -> Markup 
             plot.segment((figures.threshold, 0), (figures.threshold, NUM_GRADES), "threshold")
             title = f"{point_name(name)}: {figures.threshold:.3f}"
             spots.append((figures.threshold, NUM_GRADES, point_letter(row), title))
-    plot.badges(spots, f"point {series(0)}")
     plot.cursor("scores", place, is_upright=True)
+    plot.badges(spots, f"point {series(0)}")
     return plot.svg()
 
 

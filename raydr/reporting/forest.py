@@ -22,6 +22,15 @@ class Row:
     auc: AucInterval
     point: PointFigures | None
     """What the main threshold does there; None for a level."""
+    unit: str = "image"
+    """What is judged."""
+    num_judged: int | None = None
+    """How many of them; None: as many as there are images."""
+
+    @property
+    def num_units(self) -> int:
+        """How many were judged."""
+        return self.auc.num_images if self.num_judged is None else self.num_judged
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +55,7 @@ class Forest:
 def forest(evaluation: DatasetEvaluation) -> Forest | None:
     """The rows of a data set; None where there is nothing but the whole."""
     levels = [
-        Row("", _LEVEL_NAMES[level], found.auc, None)
+        Row("", _LEVEL_NAMES[level], found.auc, None, level, found.num_units)
         for level, found in evaluation.levels.items()
         if level != evaluation.unit
     ]
@@ -54,6 +63,7 @@ def forest(evaluation: DatasetEvaluation) -> Forest | None:
     if not levels and not groups:
         return None
     whole = next((figures for name, figures in evaluation.points if name == evaluation.main_point), None)
-    rows = [Row("", f"All {evaluation.unit}s", evaluation.auc, whole), *levels, *groups]
+    num_units = evaluation.levels[evaluation.unit].num_units
+    rows = [Row("", f"All {evaluation.unit}s", evaluation.auc, whole, evaluation.unit, num_units), *levels, *groups]
     lows = [row.auc.low for row in rows if is_defined(row.auc.low)]
     return Forest(rows, min(0.5, math.floor(10 * min(lows, default=0.5)) / 10))

@@ -104,7 +104,7 @@ class Plot:
         Hidden where there is no script.
         """
         where = f'data-cursor="{curve}" data-set="{place}"'
-        bottom, shape = self.height - _MARGIN_BOTTOM, f'<circle class="cursor" {where} r="6.5"/>'
+        bottom, shape = self.height - _MARGIN_BOTTOM, f'<circle class="cursor" {where} r="11"/>'
         if is_upright:
             shape = f'<line class="cursor" {where} y1="{_MARGIN_TOP:g}" y2="{bottom:g}"/>'
         self._parts.append(Markup(shape))  # noqa: S704  # a name of ours and a number

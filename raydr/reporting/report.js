@@ -89,7 +89,9 @@
   function point(curve, place, x, y) {
     for (const mark of document.querySelectorAll(`[data-cursor="${curve}"][data-set="${place}"]`)) {
       const [left, top, right, bottom] = mark.closest("svg").dataset.frame.split(" ").map(Number);
-      mark.style.visibility = Number.isFinite(x) && Number.isFinite(y) ? "visible" : "hidden";
+      const isDefined = Number.isFinite(x) && Number.isFinite(y);
+      mark.style.visibility = isDefined ? "visible" : "hidden";
+      if (!isDefined) continue;
       const across = left + (right - left) * x;
       if (mark.tagName === "line") { mark.setAttribute("x1", across); mark.setAttribute("x2", across); continue; }
       mark.setAttribute("cx", across);
@@ -111,7 +113,7 @@
       if (positives + negatives)
         put(place, {
           tp: count(tp), fp: count(fp), fn: count(fn), tn: count(tn),
-          sensitivity: share(tp, positives), specificity: share(tn, negatives),
+          Sensitivity: share(tp, positives), Specificity: share(tn, negatives),
           PPV: share(tp, tp + fp), NPV: share(tn, tn + fn),
           ...(grades.length > 2 && Object.fromEntries(now.map((value, grade) => [`grade-${grade}`, `${count(value)} of ${count(all[grade])}`]))),
         });

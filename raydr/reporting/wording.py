@@ -16,7 +16,7 @@ GRADE_NAMES = ("none", "mild", "moderate", "severe", "proliferative")
 
 UNGRADABLE_WAYS = {
     "gradable": "Gradable only",
-    "all": "All graded images",
+    "all": "All images with a score",
     "refer": "Ungradable means referred",
 }
 _MOST_NAMED = 12  # missed images in a sentence; evaluation.json has more
@@ -123,6 +123,15 @@ def point_name(name: str) -> str:
 def call_figures(figures: PointFigures) -> str:
     """What a threshold does, in words."""
     return f"sensitivity {quoted(figures.sensitivity)}, specificity {quoted(figures.specificity)}"
+
+
+def main_point(evaluation: DatasetEvaluation) -> str:
+    """The operating point of the figures by grade and by group, by its letter and what it was chosen for."""
+    names = [name for name, _ in evaluation.points]
+    name = evaluation.main_point or ""
+    return (
+        f"operating point {point_letter(names.index(name))} ({point_name(name)})" if name in names else "no threshold"
+    )
 
 
 def point_letter(place: int) -> str:

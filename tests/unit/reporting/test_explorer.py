@@ -45,7 +45,7 @@ def test_counts_are_those_of_the_scores_at_every_step_of_the_slider():
                 wanted.true_negatives,
                 wanted.false_negatives,
             )
-            assert counts.shares["sensitivity"] == pytest.approx(wanted.sensitivity.value)
+            assert counts.shares["Sensitivity"] == pytest.approx(wanted.sensitivity.value)
             assert counts.shares["PPV"] == pytest.approx(wanted.ppv.value, nan_ok=True)
 
 
@@ -83,8 +83,8 @@ def test_without_a_usable_image_there_is_nothing_to_move_and_without_points_the_
 def test_one_class_alone_has_calls_and_no_share_of_the_other():
     healthy = explore(evaluated(scored(50, grades=2)))
     shares = healthy.counts(0).shares
-    assert np.isnan(shares["sensitivity"])
-    assert 0 <= shares["specificity"] <= 1
+    assert np.isnan(shares["Sensitivity"])
+    assert 0 <= shares["Specificity"] <= 1
 
 
 def test_where_exams_were_judged_the_calls_are_of_exams():

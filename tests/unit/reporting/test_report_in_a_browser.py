@@ -134,7 +134,7 @@ def test_the_threshold_moves_the_calls_to_the_right_numbers_in_every_data_set(br
                 name: getattr(wanted, field) for name, field in COUNTS.items()
             }
             for name in ("sensitivity", "specificity"):
-                assert shown[name] == f"{getattr(wanted, name).value:.3f}"
+                assert shown[name.capitalize()] == f"{getattr(wanted, name).value:.3f}"
             severe = part.probability[part.grade == 4]
             assert shown["grade-4"] == f"{(severe >= threshold).sum()} of {len(severe)}"
 
@@ -148,8 +148,8 @@ def test_a_chosen_threshold_is_one_press_away_and_its_ring_lies_on_the_curve(bro
     shown = calls(browser, 0)
     across = (float(ring.get_attribute("cx")) - left) / (right - left)
     up = (bottom - float(ring.get_attribute("cy"))) / (bottom - top)
-    assert across == pytest.approx(1 - float(shown["specificity"]), abs=1e-3)
-    assert up == pytest.approx(float(shown["sensitivity"]), abs=1e-3)
+    assert across == pytest.approx(1 - float(shown["Specificity"]), abs=1e-3)
+    assert up == pytest.approx(float(shown["Sensitivity"]), abs=1e-3)
 
 
 def test_a_curve_is_read_where_the_pointer_is(browser):
