@@ -166,6 +166,19 @@ def test_a_curve_is_read_where_the_pointer_is(browser):
         assert word in reading
 
 
+def test_without_a_script_the_calls_stand_at_the_main_threshold_and_nothing_is_there_that_would_not_work(browser, page):
+    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        browser.get(page.as_uri())
+        assert not browser.find_element("id", "threshold").is_displayed()
+        assert browser.find_element("css selector", ".still").is_displayed()
+        assert not any(mark.is_displayed() for mark in browser.find_elements("css selector", "svg .cursor"))
+        assert int(browser.find_element("css selector", "[data-calls='0'] [data-figure='tp']").text) > 0
+    finally:
+        browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+        browser.get(page.as_uri())
+
+
 def test_nothing_was_loaded_and_the_console_is_silent(browser):
     loaded = browser.execute_script("return performance.getEntriesByType('resource').map((entry) => entry.name)")
     assert [address for address in loaded if not address.startswith("data:")] == []
