@@ -2,6 +2,7 @@
 
 import json
 import signal
+from pathlib import Path
 
 import psutil
 import pyarrow.parquet as pq
@@ -127,6 +128,21 @@ def test_the_scores_of_an_evaluation_have_the_validation_images_and_what_is_know
     assert {row["eye"] for row in scores} == {"left", "right"}
     assert {row["camera"] for row in scores if row["error"] is None} == {"128 × 128"}
     assert all(row["quality"] > 0 for row in scores if row["error"] is None)
+
+
+def test_report_card_and_checklists_are_left_and_the_photographs_come_out_of_the_shards(result, workplace):
+    pictures = pq.read_table(workplace / "run" / "evaluate-student" / "pictures.parquet").to_pylist()
+    assert {row["dataset"] for row in pictures} <= {"phantoms", "elsewhere"}
+    assert sum(row["kind"] == "highest score" for row in pictures) == 8
+    assert all(row["heat_map"] for row in pictures)
+    page = Path(result["artifacts"]["report"]).read_text()
+    assert page.count("data:image/jpeg") == 2 * len(pictures)
+    assert "student − teacher" in page
+    assert len(page) < 3_000_000
+    for name in ("model_card", "checklist"):
+        text = Path(result["artifacts"][name]).read_text()
+        assert "Research use only, not a medical device" in text
+        assert "resnet" in text
 
 
 def test_the_truncated_photograph_is_in_quarantine_and_cost_no_other(result, workplace):

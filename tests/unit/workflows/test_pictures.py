@@ -7,6 +7,8 @@ import pyarrow as pa
 import pytest
 import torch
 
+from raydr.data.parts import commit_part, write_manifest
+from raydr.data.prepared import Recipe, prepare_chunk
 from raydr.engine.package import ModelDescription, save_model
 from raydr.images.jpeg import decode, encode
 from raydr.images.phantom_picture import draw_phantom
@@ -67,3 +69,17 @@ def test_the_threshold_says_what_is_an_error(folder, scores):
 def test_a_photograph_that_is_gone_is_left_out(folder, scores, tmp_path):
     gone = scores.set_column(1, "image", pa.array([str(tmp_path / "gone.jpg"), *scores["image"].to_pylist()[1:]]))
     assert "eyes/0" not in {name for _, name in shown(picture_table(gone, {}, folder=folder))}
+
+
+def test_out_of_shards_come_the_same_photographs_and_none_is_read_again(folder, scores, tmp_path):
+    ids, uris = scores["image_id"].to_pylist()[::-1], scores["image"].to_pylist()[::-1]
+    recipe = Recipe(PREPROCESS, 95)
+    part = commit_part(str(tmp_path), prepare_chunk(ids, uris, recipe)[1], number=0, recipe=recipe)
+    write_manifest(str(tmp_path), [part], recipe)
+    gone = scores.set_column(1, "image", pa.array(["gone"] * scores.num_rows))
+    stored = picture_table(gone, {"youden": 0.5}, folder=folder, shards=str(tmp_path))
+    fresh = picture_table(scores, {"youden": 0.5}, folder=folder)
+    assert shown(stored) == shown(fresh)
+    for one, other in zip(stored.to_pylist(), fresh.to_pylist(), strict=True):
+        pictures = [decode(row["thumbnail"], min_side_px=64).astype(int) for row in (one, other)]
+        assert np.abs(pictures[0] - pictures[1]).mean() < 4
