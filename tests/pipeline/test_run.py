@@ -126,7 +126,7 @@ def test_the_scores_of_an_evaluation_have_the_validation_images_and_what_is_know
     scores = pq.read_table(workplace / "run" / "evaluate-student" / "scores.parquet").to_pylist()
     assert {row["split"] for row in scores} == {"val", "test", "external"}
     assert {row["eye"] for row in scores} == {"left", "right"}
-    assert {row["camera"] for row in scores if row["error"] is None} == {"128 × 128"}
+    assert {row["camera"] for row in scores if row["error"] is None} == {"128 × 128", "128 × 96"}
     assert all(row["quality"] > 0 for row in scores if row["error"] is None)
 
 
