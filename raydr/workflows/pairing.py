@@ -137,7 +137,8 @@ def _grades(tables: list[pa.Table], image_id: NDArray[np.str_], names: tuple[str
             f"{names[1]}: grade: image {str(image_id[place])!r} has grade {last[place]} here and grade {first[place]} "
             f"in {names[0]}; of {len(image_id)} shared images {int(differs.sum())} differ"
         )
-    return np.where(first >= 0, first, last)
+    grade: NDArray[np.int64] = np.where(first >= 0, first, last)
+    return grade
 
 
 def _patients(table: pa.Table | None, image_id: NDArray[np.str_]) -> NDArray[np.str_]:
