@@ -6,7 +6,7 @@ from typing import Final
 from raydr.grades import NUM_GRADES
 from raydr.metrics.evaluation import DatasetEvaluation
 from raydr.reporting.table import terminal_table
-from raydr.reporting.wording import counted, number, point_name
+from raydr.reporting.wording import counted, is_defined, number, point_name
 
 _WORST: Final = NUM_GRADES - 1
 _MOST_NAMED: Final = 5
@@ -25,7 +25,7 @@ def evaluation_table(evaluations: Sequence[DatasetEvaluation]) -> str:
         rows.append(
             [
                 found.name if found.unit == "image" else f"{found.name} (by {found.unit})",
-                str(found.auc) if found.auc.value == found.auc.value else "not defined",
+                str(found.auc) if is_defined(found.auc.value) else "not defined",
                 number(found.average_precision.value),
                 *(shares or ["-", "-"]),
                 number(found.calibration.error),

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -76,34 +75,30 @@ def _is_validation(scores: pa.Table) -> pa.ChunkedArray:
 
 
 def _scored_images(table: pa.Table) -> ScoredImages:
-    def numbers(name: str) -> NDArray[np.float64]:
-        return table[name].to_numpy().astype(np.float64)
+    def is_known(name: str) -> bool:
+        return bool(table[name].null_count < table.num_rows)
 
-    def known(name: str) -> Any:
-        """A column with ``""`` where it is null; None where it always is."""
-        if table[name].null_count == table.num_rows:
-            return None
+    def numbers(name: str) -> NDArray[np.float64]:
+        return np.asarray(table[name].to_numpy(), dtype=np.float64)
+
+    def words(name: str) -> NDArray[np.str_]:
         return np.array(pc.fill_null(table[name], "").to_pylist(), dtype=np.str_)
 
-    def flags(name: str) -> NDArray[np.int64] | None:
-        if table[name].null_count == table.num_rows:
-            return None
-        return pc.fill_null(pc.cast(table[name], pa.int64()), -1).to_numpy()  # type: ignore[no-any-return]
+    def flags(name: str) -> NDArray[np.int64]:
+        return np.asarray(pc.fill_null(pc.cast(table[name], pa.int64()), -1).to_numpy(), dtype=np.int64)
 
-    gradable = flags("gradable")
+    has_grades = GRADES[0] in table.column_names
     return ScoredImages(
-        image_id=np.array(table["image_id"].to_pylist(), dtype=np.str_),
-        patient=np.array(table["patient"].to_pylist(), dtype=np.str_),
-        grade=table["grade"].to_numpy().astype(np.int64),
+        image_id=words("image_id"),
+        patient=words("patient"),
+        grade=flags("grade"),
         probability=numbers("probability"),
-        grade_probability=np.column_stack([numbers(name) for name in GRADES])
-        if GRADES[0] in table.column_names
-        else None,
-        has_patient=table["has_patient"].to_numpy().astype(bool),
-        eye=known("eye"),
-        exam=known("exam"),
-        gradable=None if gradable is None else gradable != 0,
-        quality=None if table["quality"].null_count == table.num_rows else numbers("quality"),
-        camera=known("camera"),
-        exam_referable=flags("exam_referable"),
+        grade_probability=np.column_stack([numbers(name) for name in GRADES]) if has_grades else None,
+        has_patient=flags("has_patient") == 1,
+        eye=words("eye") if is_known("eye") else None,
+        exam=words("exam") if is_known("exam") else None,
+        gradable=flags("gradable") != 0 if is_known("gradable") else None,
+        quality=numbers("quality") if is_known("quality") else None,
+        camera=words("camera") if is_known("camera") else None,
+        exam_referable=flags("exam_referable") if is_known("exam_referable") else None,
     )
