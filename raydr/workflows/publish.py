@@ -2,23 +2,28 @@
 
 import datetime
 import functools
-import importlib.metadata
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow.compute as pc
 import torch
 
-from raydr import __version__, storage
+from raydr import storage
 from raydr.config.jobs import RunSettings
 from raydr.config.show import as_toml
-from raydr.reporting.report import Report, write_report
+from raydr.engine.package import read_description
+from raydr.metrics.comparison import AucDifference
+from raydr.reporting.pictures import pictures_of
+from raydr.reporting.report import Report
 from raydr.reporting.report import Stage as ReportStage
 from raydr.tracking.runs import Tracking
 from raydr.tracking.store import without_credentials
+from raydr.workflows.documents import software, title_of, write_documents
 from raydr.workflows.job import Outcome
+from raydr.workflows.model_facts import facts_of_student
 from raydr.workflows.outcome import report_refits, report_trials
+from raydr.workflows.pairing import pair_scores
 from raydr.workflows.promotion import promote, score_champion, validation_scores
 from raydr.workflows.registry import made_by, register
 from raydr.workflows.result import StageResult
@@ -40,9 +45,8 @@ def publish(settings: RunSettings, out: str, chain: Chain, *, tracker: Tracking,
     auc = chain.stages["evaluate student"].metrics["auc"]
     teacher_auc = chain.stages["evaluate teacher"].metrics["auc"]
     registered = _register(settings, out, chain, tracker)
-    report_uri = storage.join(out, "report.html")
-    write_report(report_uri, _report(settings, chain))
-    tracker.log_files(run_id, [report_uri])
+    documents = write_documents(functools.partial(storage.join, out), _report(settings, chain))
+    tracker.log_files(run_id, list(documents.values()))
     metrics = {
         "auc": auc,
         "teacher_auc": teacher_auc,
@@ -51,7 +55,7 @@ def publish(settings: RunSettings, out: str, chain: Chain, *, tracker: Tracking,
         "stages": {name: result.seconds for name, result in chain.stages.items()},
         **registered,
     }
-    artifacts = {"student": chain.student, "teacher": chain.teacher, "report": report_uri}
+    artifacts = {"student": chain.student, "teacher": chain.teacher, **documents}
     logged = {
         f"{who}_auc{bound}.{name}": figures[key]
         for who, found in (("student", auc), ("teacher", teacher_auc))
@@ -103,13 +107,16 @@ def _report(settings: RunSettings, chain: Chain) -> Report:
     budget = (
         f"{indexed['num_budget']} labelled training images, drawn by patient (digest {indexed['budget_digest'][:12]})"
     )
+    pictures = stages["evaluate student"].artifacts.get("pictures")
+    worst, highest = pictures_of(storage.read_table(pictures)) if pictures else ((), ())
     return Report(
-        title=f"raydr run: {storage.absolute(settings.out).rsplit('/', 1)[-1]}",
+        title=title_of(settings, "run"),
         created=datetime.datetime.now(datetime.UTC),
         models={
             who: reread(stages[f"evaluate {who}"], settings.evaluate, seed=settings.seed)
             for who in ("student", "teacher")
         },
+        differences=_differences(stages["evaluate student"], stages["evaluate teacher"], level=settings.evaluate.level),
         internal=next(iter(stages["evaluate student"].metrics["auc"])),
         stages=[
             ReportStage(name, result.seconds, main_figure(result), is_up_to_date=result.up_to_date)
@@ -123,12 +130,27 @@ def _report(settings: RunSettings, chain: Chain) -> Report:
         budget=budget,
         audit=_audit(indexed),
         settings=without_credentials(as_toml(settings)),
-        environment=_environment(),
+        environment={**software(), "device of the driver": _device()},
         digests={
             "label budget": indexed["budget_digest"],
             **{name: result.settings_digest for name, result in stages.items()},
         },
+        worst_errors=worst,
+        highest_scored=highest,
+        about=facts_of_student(read_description(chain.student), settings, num_labels=indexed["num_budget"]),
     )
+
+
+def _differences(first: StageResult, second: StageResult, *, level: float) -> dict[str, AucDifference]:
+    """The student's AUC less the teacher's on each data set, over the same patients."""
+    tables = [storage.read_table(result.artifacts["scores"]) for result in (first, second)]
+    tested = [table.filter(pc.not_equal(table["split"], "val")) for table in tables]
+    scores = pair_scores(*tested, names=(first.artifacts["scores"], second.artifacts["scores"])).scores
+    return {name: scores.of(name).difference(level=level) for name in dict.fromkeys(scores.dataset.tolist())}
+
+
+def _device() -> str:
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
 
 
 def _audit(indexed: Mapping[str, Any]) -> list[str]:
@@ -140,15 +162,3 @@ def _audit(indexed: Mapping[str, Any]) -> list[str]:
         f"files that cannot be read: {indexed['num_unreadable']}",
         f"labels without an image that were left out: {indexed['num_dropped_labels']}",
     ]
-
-
-def _environment() -> dict[str, str]:
-    names = ("ray", "torch", "torchvision", "timm", "mlflow", "numpy", "pyarrow")
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
-    return {
-        "raydr": __version__,
-        "Python": platform.python_version(),
-        **{name: importlib.metadata.version(name) for name in names},
-        "platform": platform.platform(),
-        "device of the driver": device,
-    }

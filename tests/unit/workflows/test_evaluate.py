@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -55,7 +56,9 @@ def test_scores_and_grades_alone_give_figures_and_all_that_a_model_leaves(work, 
     auc = result.metrics["auc"]["labels"]
     assert auc["value"] == pytest.approx(roc_auc_score(labels["grade"] >= 2, scores["probability"]))
     assert (auc["num_images"], auc["num_patients"]) == (NUM_IMAGES, NUM_IMAGES)
-    assert set(result.artifacts) == {"scores", "evaluation", "report"}
+    assert set(result.artifacts) == {"scores", "evaluation", "report", "model_card", "checklist"}
+    for name in ("model_card", "checklist"):
+        assert "Research use only, not a medical device" in Path(result.artifacts[name]).read_text()
     evaluation = json.loads((work / "out" / "evaluation.json").read_text())
     assert evaluation["labels"]["auc"] == auc
     assert f"{auc['value']:.3f} [{auc['low']:.3f}, {auc['high']:.3f}]" in shown
