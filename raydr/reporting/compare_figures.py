@@ -11,10 +11,10 @@ from raydr.metrics.roc import RocCurve
 from raydr.reporting.figures import series
 from raydr.reporting.plot import Axis, Plot, nice_axis, share_axis
 
-_WIDTH: Final = 460.0
+_WIDTH: Final = 340.0
 _SIDE: Final = 14.0
 _ROW: Final = 46.0
-_MAX_NAME: Final = 44  # letters that fit beside the figures
+_MAX_NAME: Final = 22  # letters that fit beside the figures
 
 
 class Compared(Protocol):
@@ -60,7 +60,9 @@ def forest(datasets: Sequence[Compared], words: Sequence[str]) -> Markup | None:
     bounds = [bound for each in found for bound in (each.value, each.low, each.high) if math.isfinite(bound)]
     if not bounds:
         return None
-    axis = nice_axis([*bounds, 0.0], "")
+    low, high = min(0.0, *bounds), max(0.0, *bounds)
+    room = (high - low) / 6  # so that there is a place on either side of zero
+    axis = nice_axis([low - room, high + room], "")
     height = _ROW * len(datasets) + 42
     parts = [_ticks(axis, height)]
     for row, (entry, text) in enumerate(zip(datasets, words, strict=True)):
@@ -72,12 +74,14 @@ def forest(datasets: Sequence[Compared], words: Sequence[str]) -> Markup | None:
 
 
 def _row(axis: Axis, top: float, entry: Compared, text: str) -> Markup:
-    difference, middle = entry.difference, top + 16
+    difference, middle, zero = entry.difference, top + 17, _across(axis, 0)
     name = entry.name if len(entry.name) <= _MAX_NAME else f"{entry.name[: _MAX_NAME - 1]}…"
     words = Markup(
         '<text class="strong" x="{0:g}" y="{1:g}">{2}</text><text class="end" x="{3:g}" y="{1:g}">{4}</text>'
     )
     drawn = words.format(_SIDE, top, name, _WIDTH - _SIDE, text)
+    stem = Markup('<line class="stem" x1="{0:.1f}" y1="{1:g}" x2="{0:.1f}" y2="{2:g}"/>')
+    drawn += stem.format(zero, middle - 9, middle + 9)
     if math.isfinite(difference.low):
         line = Markup('<line class="whisker model-0" x1="{0:.1f}" y1="{1:g}" x2="{2:.1f}" y2="{1:g}"/>')
         drawn += line.format(_across(axis, difference.low), middle, _across(axis, difference.high))
@@ -88,14 +92,13 @@ def _row(axis: Axis, top: float, entry: Compared, text: str) -> Markup:
 
 
 def _ticks(axis: Axis, height: float) -> Markup:
-    """The scale, with the line of no difference."""
+    """The scale."""
     parts = []
     bottom = height - 34
     for tick in axis.ticks:
         place = _across(axis, tick)
-        style = "stem" if tick == 0 else "grid"
-        line = Markup('<line class="{0}" x1="{1:.1f}" y1="0" x2="{1:.1f}" y2="{2:g}"/>')
-        parts.append(line.format(style, place, bottom))
+        line = Markup('<line class="grid" x1="{0:.1f}" y1="0" x2="{0:.1f}" y2="{1:g}"/>')
+        parts.append(line.format(place, bottom))
         parts.append(
             Markup('<text class="tick middle" x="{:.1f}" y="{:g}">{}</text>').format(
                 place, bottom + 14, f"{tick:+g}" if tick else "0"

@@ -1,7 +1,8 @@
 """Two models' scores of the same images side by side: what a paired comparison needs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -36,7 +37,8 @@ class PairedScores:
     def of(self, dataset: str) -> "PairedScores":
         """The images of one data set."""
         own = self.dataset == dataset
-        return PairedScores(**{name: getattr(self, name)[own] for name in self.__slots__})
+        columns = {field.name: getattr(self, field.name)[own] for field in fields(self)}
+        return PairedScores(**columns)
 
     def difference(self, *, level: float = 0.95) -> AucDifference:
         """The first model's AUC less the second one's, with an interval over patients."""
@@ -91,7 +93,7 @@ def pair_scores(first: pa.Table, second: pa.Table, *, names: tuple[str, str]) ->
     by_patient, by_dataset = (
         next((table for table in tables if _has(table, column)), None) for column in ("patient", "dataset")
     )
-    columns = {
+    columns: dict[str, NDArray[Any]] = {
         "image_id": image_id,
         "dataset": np.full(len(shared), ONE_DATASET) if by_dataset is None else _words(by_dataset["dataset"]),
         "patient": _patients(by_patient, image_id),
@@ -110,7 +112,7 @@ def pair_scores(first: pa.Table, second: pa.Table, *, names: tuple[str, str]) ->
 
 
 def _has(table: pa.Table, column: str) -> bool:
-    return column in table.column_names and table[column].null_count < table.num_rows
+    return column in table.column_names and bool(table[column].null_count < table.num_rows)
 
 
 def _rows_by_image(table: pa.Table, name: str) -> dict[str, int]:
@@ -135,7 +137,8 @@ def _grades(tables: list[pa.Table], image_id: NDArray[np.str_], names: tuple[str
             f"{names[1]}: grade: image {str(image_id[place])!r} has grade {last[place]} here and grade {first[place]} "
             f"in {names[0]}; of {len(image_id)} shared images {int(differs.sum())} differ"
         )
-    return np.where(first >= 0, first, last)
+    grade: NDArray[np.int64] = np.where(first >= 0, first, last)
+    return grade
 
 
 def _patients(table: pa.Table | None, image_id: NDArray[np.str_]) -> NDArray[np.str_]:
