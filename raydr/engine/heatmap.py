@@ -50,8 +50,11 @@ def heat_map(network: Classifier, image: Tensor) -> NDArray[np.float32]:
 
 
 def overlay(picture: NDArray[np.uint8], heat: NDArray[np.float32]) -> bytes:
-    """A picture [S, S, 3] with a map [S, S] in [0, 1] over it, as JPEG; untouched where the map is 0."""
-    colours = cv2.applyColorMap(np.round(255 * heat).astype(np.uint8), cv2.COLORMAP_VIRIDIS)[:, :, ::-1]
+    """A picture [S, S, 3] with a map [S, S] in [0, 1] over it, as JPEG: blue, as nothing in an eye is, where it is 1.
+
+    Where the map is 0 the picture is untouched.
+    """
+    colours = cv2.applyColorMap(np.round(255 * (1 - heat)).astype(np.uint8), cv2.COLORMAP_WINTER)[:, :, ::-1]
     share = _STRENGTH * heat[:, :, None]
     return encode(np.round(picture * (1 - share) + colours * share).astype(np.uint8))
 
@@ -77,6 +80,8 @@ def _features_by_place(network: Classifier, image: Tensor) -> Tensor:
     """What the last features contribute: [h, w], or [N] where they are tokens."""
     from captum.attr import LayerGradientXActivation  # brings matplotlib; whoever only scores does without
 
+    if getattr(network.backbone.network, "global_pool", None) == "token":  # the others have no gradient any more
+        raise InputError(f"{network.backbone.name}: has no heat map: it judges by a class token of unknown attention")
     cut = _CutClassifier(network)
     found: Tensor = LayerGradientXActivation(cut, cut.features).attribute(image)[0]
     is_channels_last = found.ndim == 2 or getattr(network.backbone.network, "output_fmt", "NCHW") == "NHWC"
@@ -85,11 +90,13 @@ def _features_by_place(network: Classifier, image: Tensor) -> Tensor:
 
 def _has_attention(inner: Any) -> bool:
     """Whether it is a transformer of one sequence of tokens whose attention can be looked at."""
-    attentions = [getattr(block, "attn", None) for block in getattr(inner, "blocks", ())]
+    attentions: list[Any] = [getattr(block, "attn", None) for block in getattr(inner, "blocks", ())]
     return (
         hasattr(inner, "num_prefix_tokens")
         and bool(attentions)
-        and all(hasattr(one, "fused_attn") and isinstance(one.attn_drop, nn.Module) for one in attentions)
+        and all(
+            hasattr(one, "fused_attn") and isinstance(getattr(one, "attn_drop", None), nn.Module) for one in attentions
+        )
     )
 
 
@@ -134,8 +141,8 @@ def _grid(found: Tensor, inner: Any, name: str) -> Tensor:
         return found
     patches = found[int(getattr(inner, "num_prefix_tokens", 0)) :]
     side = round(len(patches) ** 0.5)
-    if found.ndim != 1 or side**2 != len(patches):
-        raise InputError(f"{name}: has no heat map: its features are neither a map nor a square of tokens")
+    if side**2 != len(patches):
+        raise InputError(f"{name}: has no heat map: its {len(patches)} tokens are no square")
     return patches.view(side, side)
 
 
