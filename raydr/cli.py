@@ -36,6 +36,7 @@ VERBS = {
     "search": "many students in parallel; the best settings make the final one",
     "evaluate": "a model, or anybody's scores, on test sets: AUC with interval, thresholds, a report",
     "predict": "the probability of referable retinopathy for new photographs",
+    "compare": "two models on the same patients: the difference of their AUC, with interval",
     "run": "the whole chain from one file; run again, it does only what is left",
     "plan": "how many CPUs feed how many GPUs, the bytes and the hours, before a cluster is rented",
 }
@@ -45,6 +46,7 @@ examples:
   raydr run --config jobs/demo.toml                        the whole chain on made-up eyes, minutes on a laptop
   raydr run --config jobs/run.toml --config cluster/local.toml --set seed=1
   raydr predict --model runs/demo/search/model --images photos/ --out scores.parquet
+  raydr compare runs/a/evaluate-student runs/b/evaluate-student --out a-or-b
   raydr evaluate --scores scores.csv --labels labels.csv --out evaluation
   raydr plan --config jobs/plan.toml                       how many CPUs for how many GPUs?
   raydr config check jobs cluster                          are all files right?
@@ -66,8 +68,17 @@ FLAGS = {
         "images": "folder, glob or manifest of photographs",
         "out": "where the scores go, scores.parquet",
     },
+    "compare": {"out": "folder of the results"},
 }
 """Settings that have a flag of their own, by verb."""
+
+POSITIONS = {
+    "compare": {
+        "first": ("A", "the `out` of a finished evaluate, or a CSV or Parquet file of scores"),
+        "second": ("B", "the same of the other model"),
+    },
+}
+"""Settings that are given by their place on the command line, by verb: what help calls them, and what they are."""
 
 
 class StageResult(Protocol):
@@ -154,6 +165,8 @@ def _add_settings_options(parser: argparse.ArgumentParser, verb: str) -> None:
         metavar="KEY=VALUE",
         help="one setting by its dotted key, over every file: --set cluster.num_workers=2 (null unsets)",
     )
+    for name, (shown, text) in POSITIONS.get(verb, {}).items():
+        parser.add_argument(name, nargs="?", metavar=shown, help=text)
     for name, text in FLAGS.get(verb, {}).items():
         parser.add_argument(f"--{name}", help=text)
 
@@ -168,7 +181,7 @@ def _settings(verb: str, options: argparse.Namespace) -> Any:
         if not separator:
             raise SettingsError([f"{COMMAND_LINE}: --set {text}: has no value; write --set KEY=VALUE"])
         overrides[key.strip()] = parse_value(value.strip())
-    given = {name: getattr(options, name) for name in FLAGS.get(verb, {})}
+    given = {name: getattr(options, name) for name in (*POSITIONS.get(verb, {}), *FLAGS.get(verb, {}))}
     overrides |= {name: value for name, value in given.items() if value is not None}
     if not options.config and not overrides:
         raise SettingsError([f"{COMMAND_LINE}: --config: is required and missing; try jobs/{verb}.toml"])

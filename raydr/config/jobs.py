@@ -1,8 +1,8 @@
 """The settings of every verb; `job` names the verb, so a wrong file fails by name."""
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from raydr.config.capacity import (
     CalibrationSettings,
@@ -35,6 +35,7 @@ from raydr.config.stages import (
 
 __all__ = [
     "JOBS",
+    "CompareSettings",
     "DistillSettings",
     "DistillStage",
     "EvaluateSettings",
@@ -158,6 +159,22 @@ class PredictSettings(Job):
         return out
 
 
+class CompareSettings(Job):
+    """Settings of `raydr compare`."""
+
+    job: Literal["compare"]
+    first: str
+    """`out` of a finished `evaluate`, or a file of scores (`.parquet` or CSV): `image_id`, `probability`, `grade` (in
+    one of the two at least) and, where known, `dataset`, `split` and `patient_id`, which it then gives to both."""
+    second: str
+    """The same of the other model. Differences are the first one's AUC less this one's."""
+    split: Literal["test", "val"] = "test"
+    """Which images: all but the training and the validation ones, or those of the validation patients, by which alone
+    a model should be chosen."""
+    level: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    """Of the intervals."""
+
+
 class RunSettings(Job):
     """Settings of `raydr run`: the whole chain; each stage's inputs are the previous stages' results."""
 
@@ -253,6 +270,7 @@ JOBS: dict[str, type[Job]] = {
     "search": SearchSettings,
     "evaluate": EvaluateSettings,
     "predict": PredictSettings,
+    "compare": CompareSettings,
     "run": RunSettings,
     "plan": PlanSettings,
 }

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 from pydantic import Field, field_validator, model_validator
 
 from raydr.config.explain import wrong_keys
-from raydr.config.section import NonNegativeFloat, PositiveFloat, PositiveInt, Section
+from raydr.config.section import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt, Section
 
 
 class ClusterSettings(Section):
@@ -69,3 +69,9 @@ class TrackingSettings(Section):
     experiment: str = "raydr"
     registered_model: str | None = "raydr"
     """Name in MLflow's registry for the models of `run` and of a `search` of its own; null keeps them out of it."""
+    promotion_margin: Fraction = 0.05
+    """By how much a `run`'s student may rank the validation patients worse than the registry's champion and still
+    replace it: the lower bound of the 95 % interval of its AUC less the champion's, paired, must lie above minus this.
+    0.05 is the usual margin of reader studies (doi:10.1093/jnci/djy222). Few validation patients make a wide interval
+    that no student passes, many make room for a smaller margin; each promotion may give up as much again, and 0
+    promotes only a student that is better."""

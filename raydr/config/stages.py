@@ -237,4 +237,7 @@ class EvaluateStage(Section):
     prevalence: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Share of referable images where the model is to be used; PPV and NPV are given for it too. Null: only for each
     set's own share."""
+    pictures: bool = True
+    """Some twenty photographs in the report, the worst errors and the highest scores, with heat maps; false keeps
+    pictures of patients out of it."""
     batch_size: PositiveInt = 64

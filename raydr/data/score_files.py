@@ -60,6 +60,22 @@ def read_score_files(scores: str, labels: str) -> ScoreFiles:
     return ScoreFiles(pa.table(columns), len(rows) - num_shared, len(score_of) - num_shared)
 
 
+def read_scored_images(uri: str) -> pa.Table:
+    """The images of one file that holds scores and what is known of them, a row each: `scores.parquet`, or anybody's.
+
+    Columns: ``image_id``, ``dataset``, ``split``, ``patient``, ``grade``, ``probability``, null where unknown. The file
+    must have ``image_id`` and ``probability``; a patient stands in ``patient_id`` or ``patient``.
+
+    Raises:
+        InputError: The file or a column is missing, an image stands twice in it, a value is not allowed.
+    """
+    rows = _rows(uri, _SCORED, required=("image_id", "probability"))
+    for row in rows:
+        is_named = row.get("has_patient") is not False  # else evaluate has made a name up
+        row["patient"] = row.get("patient_id") or (row.get("patient") if is_named else None)
+    return pa.table({key: pa.array([row.get(key) for row in rows], kind) for key, kind in _SCORED_COLUMNS.items()})
+
+
 def _read_scores(uri: str) -> dict[str, dict[str, float | None]]:
     """Probabilities by image."""
     found: dict[str, dict[str, float | None]] = {}
@@ -150,6 +166,10 @@ def _parse_known_split(text: str, where: str) -> str | None:
     return text or None
 
 
+def _parse_grade_or_none(text: str, where: str) -> int | None:
+    return None if text == "-1" else parse_grade(text, where)
+
+
 def _parse_word(text: str, _: str) -> str | None:
     return text or None
 
@@ -158,7 +178,7 @@ def _parse_side(text: str, _: str) -> str | None:
     return parse_eye(text)
 
 
-def _parse_gradable(text: str, where: str) -> bool | None:
+def _parse_yes_or_no(text: str, where: str) -> bool | None:
     return parse_flag({"true": "1", "false": "0"}.get(text.lower(), text), where)  # as pandas writes them
 
 
@@ -175,7 +195,7 @@ _LABELS: Final[Mapping[str, _Parser]] = {
     "grade": parse_grade,
     **dict.fromkeys(("patient_id", "exam_id", "camera", "dataset"), _parse_word),
     "eye": _parse_side,
-    "gradable": _parse_gradable,
+    "gradable": _parse_yes_or_no,
     "quality": _parse_number,
     "split": _parse_known_split,
 }
@@ -184,4 +204,17 @@ _COLUMNS: Final = {
     "gradable": pa.bool_(),
     "quality": pa.float64(),
     "grade": pa.int64(),
+}
+_SCORED: Final[Mapping[str, _Parser]] = {
+    "image_id": _parse_id,
+    "probability": _parse_probability,
+    "grade": _parse_grade_or_none,
+    **dict.fromkeys(("patient", "patient_id", "dataset"), _parse_word),
+    "has_patient": _parse_yes_or_no,
+    "split": _parse_known_split,
+}
+_SCORED_COLUMNS: Final = {
+    **dict.fromkeys(("image_id", "dataset", "split", "patient"), pa.string()),
+    "grade": pa.int64(),
+    "probability": pa.float64(),
 }

@@ -1,6 +1,7 @@
 """A data set with a model's scores."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,4 +60,5 @@ class ScoredImages:
     def take(self, places: NDArray[np.generic]) -> "ScoredImages":
         """The images at some places, or those where ``places`` is true."""
         arrays = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return ScoredImages(**{name: None if each is None else each[places] for name, each in arrays.items()})
+        taken: dict[str, Any] = {name: None if each is None else each[places] for name, each in arrays.items()}
+        return ScoredImages(**taken)

@@ -41,14 +41,18 @@ class Backbone(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
 
-    def lay_channels_last(self) -> None:
-        """Keep weights and pictures with a pixel's channels side by side, as fast convolutions want them."""
-        self._layout = torch.channels_last
-        self.network.to(memory_format=torch.channels_last)
+    def lay_channels_last(self, *, is_on: bool = True) -> None:
+        """Keep weights and pictures with a pixel's channels side by side, as fast convolutions want them, or not."""
+        self._layout = torch.channels_last if is_on else torch.contiguous_format
+        self.network.to(memory_format=self._layout)
+
+    def normalised(self, image: Tensor) -> Tensor:
+        """Images [B, 3, S, S] in [0, 1] as the network inside takes them."""
+        return ((image - self.mean) / self.std).contiguous(memory_format=self._layout)
 
     def forward(self, image: Tensor) -> Tensor:
         """Pooled features [B, num_features] of images [B, 3, S, S] in [0, 1]."""
-        features: Tensor = self.network(((image - self.mean) / self.std).contiguous(memory_format=self._layout))
+        features: Tensor = self.network(self.normalised(image))
         return features
 
 

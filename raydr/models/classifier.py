@@ -42,6 +42,15 @@ def referable_probability(logits: Tensor) -> Tensor:
     return logits.float().softmax(dim=1)[:, REFERABLE_GRADE:].sum(dim=1).clamp(max=1.0)  # rounding: 1.0000001
 
 
+def referable_log_odds(logits: Tensor) -> Tensor:
+    """Log odds [B] of `referable_probability`, exact where that has rounded to 0 or 1 and has no gradient left."""
+    _check(logits)
+    if logits.shape[1] == 1:
+        return logits[:, 0].float()
+    wide = logits.float()
+    return wide[:, REFERABLE_GRADE:].logsumexp(dim=1) - wide[:, :REFERABLE_GRADE].logsumexp(dim=1)
+
+
 def grade_probabilities(logits: Tensor) -> Tensor | None:
     """Probabilities [B, 5] of the grades; None for logits [B, 1], which know none."""
     _check(logits)

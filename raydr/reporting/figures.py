@@ -1,4 +1,4 @@
-"""The figures of one data set: ROC, calibration, scores by grade, and the AUC beside those of other models."""
+"""The figures of one data set: ROC, precision and recall, calibration, scores by grade, AUC beside other models'."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,10 +6,14 @@ from collections.abc import Mapping, Sequence
 from markupsafe import Markup
 
 from raydr.grades import NUM_GRADES, REFERABLE_GRADE
+from raydr.metrics.band import RocBand
 from raydr.metrics.by_grade import NUM_SCORE_BINS
+from raydr.metrics.calibration import CalibrationBin
 from raydr.metrics.evaluation import DatasetEvaluation
+from raydr.metrics.precision_recall import PrecisionRecallBand, PrecisionRecallCurve
+from raydr.metrics.roc import Floats
 from raydr.reporting.plot import Axis, Plot, share_axis
-from raydr.reporting.wording import count, is_defined, matching, point_letter, point_name
+from raydr.reporting.wording import call_figures, count, is_defined, matching, point_letter, point_name
 
 
 def series(place: int) -> str:
@@ -17,40 +21,92 @@ def series(place: int) -> str:
     return f"model-{min(place, 2)}"
 
 
-def roc(models: Mapping[str, Sequence[DatasetEvaluation]], name: str) -> Markup | None:
-    """Every model's ROC curve on a data set, the first with band and operating points; None where none has one."""
+def roc(models: Mapping[str, Sequence[DatasetEvaluation]], name: str, *, place: int = 0) -> Markup | None:
+    """Every model's ROC curve on a data set, the first with band and operating points; None where none has one.
+
+    ``place`` is the data set's in the report.
+    """
     found = [matching(evaluations, name) for evaluations in models.values()]
     if not any(entry is not None and entry.roc is not None for entry in found):
         return None
-    plot = Plot(share_axis("False positive rate (1 − specificity)"), share_axis("Sensitivity"), f"ROC curves on {name}")
+    plot = Plot(
+        share_axis("False positive rate (1 − specificity)", short="False positive rate"),
+        share_axis("Sensitivity"),
+        f"ROC curves on {name}",
+        note="Threshold",
+    )
     plot.segment((0, 0), (1, 1), "chance")
     first = found[0]
     if first is not None and first.band is not None:
-        rates = first.band.false_positive_rate.tolist()
-        low, high = first.band.low.tolist(), first.band.high.tolist()
-        plot.area(zip(rates, low, strict=True), zip(rates, high, strict=True), f"band {series(0)}")
-    for place, entry in reversed(list(enumerate(found))):
+        _band(plot, first.band.false_positive_rate, first.band)
+    for row, (model, entry) in reversed(list(enumerate(zip(models, found, strict=True)))):
         if entry is not None and entry.roc is not None:
             curve = zip(entry.roc.false_positive_rate.tolist(), entry.roc.sensitivity.tolist(), strict=True)
-            plot.line(curve, f"curve {series(place)}")
+            plot.line(curve, f"curve {series(row)}", name=model, notes=entry.roc.threshold.tolist())
     if first is not None:
-        _operating_points(plot, first)
+        spots = [(1 - figures.specificity.value, figures.sensitivity.value) for _, figures in first.points]
+        _operating_points(plot, first, spots)
+        plot.cursor("roc", place)
     return plot.svg()
 
 
-def _operating_points(plot: Plot, evaluation: DatasetEvaluation) -> None:
-    spots = []
-    for place, (name, figures) in enumerate(evaluation.points):
-        if is_defined(figures.sensitivity.value) and is_defined(figures.specificity.value):
-            title = f"{point_name(name)}: sensitivity {figures.sensitivity}, specificity {figures.specificity}"
-            spots.append((1 - figures.specificity.value, figures.sensitivity.value, point_letter(place), title))
-    plot.badges(spots, f"point {series(0)}")
+def precision_recall(models: Mapping[str, Sequence[DatasetEvaluation]], name: str, *, place: int = 0) -> Markup | None:
+    """Every model's precision against its sensitivity, drawn as `roc` is; None where none has such a curve."""
+    found = [matching(evaluations, name) for evaluations in models.values()]
+    if not any(entry is not None and entry.precision_recall is not None for entry in found):
+        return None
+    plot = Plot(
+        share_axis("Sensitivity (recall)", short="Sensitivity"),
+        share_axis("Positive predictive value (precision)", short="PPV"),
+        f"Precision and recall on {name}",
+        note="Threshold",
+    )
+    first = found[0]
+    if first is not None and first.auc.num_images:
+        share = first.auc.num_positive / first.auc.num_images
+        plot.segment((0, share), (1, share), "chance")
+    if first is not None and first.precision_recall_band is not None:
+        _band(plot, first.precision_recall_band.recall, first.precision_recall_band)
+    for row, (model, entry) in reversed(list(enumerate(zip(models, found, strict=True)))):
+        if entry is not None and entry.precision_recall is not None:
+            _steps(plot, entry.precision_recall, series(row), model)
+    if first is not None:
+        spots = [(figures.sensitivity.value, figures.ppv.value) for _, figures in first.points]
+        _operating_points(plot, first, spots)
+        plot.cursor("precision", place)
+    return plot.svg()
+
+
+def _steps(plot: Plot, curve: PrecisionRecallCurve, style: str, name: str) -> None:
+    """Precision between two recalls is that of the higher one; only the corners are there to be read."""
+    recall, precision = curve.recall.tolist(), curve.precision.tolist()
+    points = list(zip(recall, precision, strict=True))
+    corners = zip([0.0, *recall], precision, strict=False)
+    plot.line([place for pair in zip(corners, points, strict=True) for place in pair], f"curve {style}")
+    plot.line(points, f"unseen {style}", name=name, notes=curve.threshold.tolist())
+
+
+def _band(plot: Plot, across: Floats, band: RocBand | PrecisionRecallBand) -> None:
+    rates, low, high = across.tolist(), band.low.tolist(), band.high.tolist()
+    plot.area(zip(rates, low, strict=True), zip(rates, high, strict=True), f"band {series(0)}")
+
+
+def _operating_points(plot: Plot, evaluation: DatasetEvaluation, spots: Sequence[tuple[float, float]]) -> None:
+    shown = [
+        (x, y, point_letter(place), f"{point_name(name)}: {call_figures(figures)}")
+        for place, ((name, figures), (x, y)) in enumerate(zip(evaluation.points, spots, strict=True))
+        if is_defined(x) and is_defined(y)
+    ]
+    plot.badges(shown, f"point {series(0)}")
 
 
 def calibration(evaluation: DatasetEvaluation) -> Markup | None:
-    """Observed share of referable images against the mean probability, with intervals and where the images are."""
-    bins = evaluation.calibration.bins
-    if not bins:
+    """Observed share of referable images against the mean probability, with intervals and where the images are.
+
+    Where the model was scaled by a temperature, also after it.
+    """
+    summary, scaled = evaluation.calibration, evaluation.scaled_calibration
+    if not summary.bins:
         return None
     plot = Plot(
         share_axis("Mean predicted probability"),
@@ -58,21 +114,27 @@ def calibration(evaluation: DatasetEvaluation) -> Markup | None:
         f"Calibration on {evaluation.name}",
     )
     plot.segment((0, 0), (1, 1), "chance")
-    largest = max(entry.num_images for entry in bins)
-    for entry in bins:
+    largest = max(entry.num_images for entry in summary.bins)
+    for entry in summary.bins:
         height = 0.14 * entry.num_images / largest
         low, high = entry.low + 0.006, entry.high - 0.006
         plot.area([(low, 0), (high, 0)], [(low, height), (high, height)], "amount")
-    plot.line([(entry.mean_probability, entry.observed.value) for entry in bins], "curve model-0")
-    for entry in bins:
-        said, observed = entry.mean_probability, entry.observed
-        plot.segment((said, observed.low), (said, observed.high), "whisker model-0")
-        title = f"{count(entry.num_images)} images: predicted {said:.3f}, observed {observed}"
-        plot.dot(said, observed.value, "mark model-0", title=title)
+    if scaled is not None:
+        _observed(plot, scaled.bins, series(1), "after scaling: ")
+    _observed(plot, summary.bins, series(0), "")
     return plot.svg()
 
 
-def scores_by_grade(evaluation: DatasetEvaluation) -> Markup | None:
+def _observed(plot: Plot, bins: Sequence[CalibrationBin], style: str, said_of: str) -> None:
+    plot.line([(entry.mean_probability, entry.observed.value) for entry in bins], f"curve {style}")
+    for entry in bins:
+        said, observed = entry.mean_probability, entry.observed
+        plot.segment((said, observed.low), (said, observed.high), f"whisker {style}")
+        title = f"{said_of}{count(entry.num_images)} images, predicted {said:.3f}, observed {observed}"
+        plot.dot(said, observed.value, f"mark {style}", title=title)
+
+
+def scores_by_grade(evaluation: DatasetEvaluation, *, place: int = 0) -> Markup | None:
     """A histogram of the probabilities for each true grade, one above the other, with the operating points."""
     histogram = evaluation.histogram
     if not histogram.sum():
@@ -91,11 +153,12 @@ def scores_by_grade(evaluation: DatasetEvaluation) -> Markup | None:
             kind = "referable" if grade >= REFERABLE_GRADE else "harmless"
             plot.area([(x, float(grade)) for x, _ in outline], outline, f"hill {kind} grade-{grade}")
     spots = []
-    for place, (name, figures) in enumerate(evaluation.points):
+    for row, (name, figures) in enumerate(evaluation.points):
         if is_defined(figures.threshold) and 0 <= figures.threshold <= 1:
             plot.segment((figures.threshold, 0), (figures.threshold, NUM_GRADES), "threshold")
             title = f"{point_name(name)}: {figures.threshold:.3f}"
-            spots.append((figures.threshold, NUM_GRADES, point_letter(place), title))
+            spots.append((figures.threshold, NUM_GRADES, point_letter(row), title))
+    plot.cursor("scores", place, is_upright=True)
     plot.badges(spots, f"point {series(0)}")
     return plot.svg()
 

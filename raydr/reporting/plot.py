@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from operator import itemgetter
 
 from markupsafe import Markup, escape
 
@@ -27,6 +28,8 @@ class Axis:
     ticks: tuple[float, ...]
     is_log: bool = False
     write: Callable[[float], str] = "{:g}".format
+    short: str = ""
+    """The label where a point is read; the label itself where empty."""
 
     def part(self, value: float) -> float:
         """How far along the axis a value lies, from 0 to 1."""
@@ -36,9 +39,9 @@ class Axis:
         return (value - low) / (high - low)
 
 
-def share_axis(label: str) -> Axis:
+def share_axis(label: str, *, short: str = "") -> Axis:
     """An axis from 0 to 1."""
-    return Axis(0, 1, label, (0, 0.2, 0.4, 0.6, 0.8, 1), write=lambda value: f"{value:.1f}")
+    return Axis(0, 1, label, (0, 0.2, 0.4, 0.6, 0.8, 1), write=lambda value: f"{value:.1f}", short=short)
 
 
 def nice_axis(values: Sequence[float], label: str, *, is_log: bool = False, smallest_step: float = 0) -> Axis:
@@ -73,6 +76,8 @@ class Plot:
     label: str
     width: float = 400
     height: float = 370
+    note: str = ""
+    """What the third figure of a curve's points is, where they have one."""
     _parts: list[Markup] = field(default_factory=list)
 
     def place(self, x: float, y: float) -> tuple[float, float]:
@@ -81,14 +86,33 @@ class Plot:
         down = self.height - _MARGIN_TOP - _MARGIN_BOTTOM
         return _MARGIN_LEFT + across * self.x.part(x), _MARGIN_TOP + down * (1 - self.y.part(y))
 
-    def line(self, points: Pairs, style: str) -> None:
-        """A line through the points."""
-        self._parts.append(Markup('<path class="{}" d="{}"/>').format(style, self._path(points)))
+    def line(self, points: Pairs, style: str, *, name: str = "", notes: Sequence[float] | None = None) -> None:
+        """A line through the points; with a name the page's script tells their values, and ``notes``, on hover."""
+        pairs = list(points)
+        placed = [self.place(x, y) for x, y in pairs]
+        kept = _kept(placed)
+        values = Markup("")
+        if name:
+            rows = [[*pairs[row], *(() if notes is None else (notes[row],))] for row in kept]
+            written = " ".join(",".join(f"{value:.4g}" for value in row if math.isfinite(value)) for row in rows)
+            values = Markup(' data-name="{}" data-values="{}"').format(name, written)
+        self._parts.append(Markup('<path class="{}" d="{}"{}/>').format(style, _path(placed, kept), values))
+
+    def cursor(self, curve: str, place: int, *, is_upright: bool = False) -> None:
+        """A ring, or an upright line, that the page's script moves along a ``curve`` of the data set at ``place``.
+
+        Hidden where there is no script.
+        """
+        where = f'data-cursor="{curve}" data-set="{place}"'
+        bottom, shape = self.height - _MARGIN_BOTTOM, f'<circle class="cursor" {where} r="11"/>'
+        if is_upright:
+            shape = f'<line class="cursor" {where} y1="{_MARGIN_TOP:g}" y2="{bottom:g}"/>'
+        self._parts.append(Markup(shape))  # noqa: S704  # a name of ours and a number
 
     def area(self, low: Pairs, high: Pairs, style: str) -> None:
         """The area between two curves with the same x values."""
-        outline = [*low, *reversed(list(high))]
-        self._parts.append(Markup('<path class="{}" d="{}Z"/>').format(style, self._path(outline)))
+        outline = [self.place(x, y) for x, y in [*low, *reversed(list(high))]]
+        self._parts.append(Markup('<path class="{}" d="{}Z"/>').format(style, _path(outline, _kept(outline))))
 
     def dot(self, x: float, y: float, style: str, *, title: str = "", radius: float = 4) -> None:
         """A dot whose title shows on hover."""
@@ -135,8 +159,17 @@ class Plot:
 
     def svg(self) -> Markup:
         """The picture, without any reference to something outside it."""
-        return Markup('<svg viewBox="0 0 {:g} {:g}" role="img" aria-label="{}">{}{}</svg>').format(
-            self.width, self.height, self.label, self._axes(), Markup("").join(self._parts)
+        labels = [self.x.short or self.x.label, self.y.short or self.y.label, self.note]
+        reads = Markup(' data-reads="{}"').format("|".join(label for label in labels if label))
+        frame = (_MARGIN_LEFT, _MARGIN_TOP, self.width - _MARGIN_RIGHT, self.height - _MARGIN_BOTTOM)
+        return Markup('<svg viewBox="0 0 {:g} {:g}" role="img" aria-label="{}" data-frame="{}"{}>{}{}</svg>').format(
+            self.width,
+            self.height,
+            self.label,
+            " ".join(f"{edge:g}" for edge in frame),
+            reads,
+            self._axes(),
+            Markup("").join(self._parts),
         )
 
     def _axes(self) -> Markup:
@@ -155,14 +188,20 @@ class Plot:
         parts.append(turned.format((_MARGIN_TOP + bottom) / 2, self.y.label))
         return Markup("").join(parts)
 
-    def _path(self, points: Pairs) -> str:
-        placed = [point for point, _ in groupby(self.place(x, y) for x, y in points)]
-        kept = placed[:1]
-        for before, point, after in zip(placed, placed[1:], placed[2:], strict=False):
-            if not _is_within_a_step(before, point, after) and math.dist(kept[-1], point) >= _DETAIL:
-                kept.append(point)
-        kept.extend(placed[1:][-1:])
-        return "M" + "L".join(f"{left:.1f} {top:.1f}" for left, top in kept)
+
+def _kept(placed: Sequence[tuple[float, float]]) -> list[int]:
+    """The points of a line that are drawn: the corners of a staircase, and elsewhere none finer than can be seen."""
+    rows = [next(group)[0] for _, group in groupby(enumerate(placed), key=itemgetter(1))]
+    kept = rows[:1]
+    for before, row, after in zip(rows, rows[1:], rows[2:], strict=False):
+        is_corner = not _is_within_a_step(placed[before], placed[row], placed[after])
+        if is_corner and math.dist(placed[kept[-1]], placed[row]) >= _DETAIL:
+            kept.append(row)
+    return kept + rows[1:][-1:]
+
+
+def _path(placed: Sequence[tuple[float, float]], kept: Sequence[int]) -> str:
+    return "M" + "L".join(f"{placed[row][0]:.1f} {placed[row][1]:.1f}" for row in kept)
 
 
 def _is_within_a_step(before: tuple[float, float], point: tuple[float, float], after: tuple[float, float]) -> bool:

@@ -5,8 +5,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from raydr import storage
+from raydr.metrics.comparison import AucDifference
 from raydr.metrics.evaluation import DatasetEvaluation
 from raydr.reporting import figures, parallel_figure, search_figures
+from raydr.reporting.compare_report import p_text, signed
+from raydr.reporting.explorer import explore
+from raydr.reporting.forest import forest
+from raydr.reporting.model_facts import ModelFacts
 from raydr.reporting.page import render_page
 from raydr.reporting.search_report import Refit, Trial
 
@@ -24,14 +29,16 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class ScoredPicture:
-    """A photograph that the model got wrong, to look at."""
+    """A photograph to look at, with what the model says of it."""
 
     image_id: str
     dataset: str
     thumbnail: bytes
-    """JPEG."""
+    """JPEG of the network's input."""
     probability: float
     grade: int
+    heat_map: bytes | None = None
+    """JPEG of the same with what speaks for referable retinopathy laid over it; None where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +49,12 @@ class Report:
     created: datetime
     models: Mapping[str, Sequence[DatasetEvaluation]]
     """The model that the report is about first; its data sets give the order."""
+    differences: Mapping[str, AucDifference] = field(default_factory=dict)
+    """By data set, the first model's AUC less the second one's on the same patients."""
     internal: str = ""
     """The data set whose patients come from where the training ones do; the others are external. Unsaid where empty."""
+    thresholds_from: str = "Thresholds were chosen on the validation patients, never on these images."
+    """Where operating points come from, in a sentence."""
     stages: Sequence[Stage] = ()
     trials: Sequence[Trial] = ()
     refits: Sequence[Refit] = ()
@@ -61,13 +72,28 @@ class Report:
     """TOML."""
     environment: Mapping[str, str] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    """What a reader of the figures must know, a sentence each."""
     worst_errors: Sequence[ScoredPicture] = ()
+    highest_scored: Sequence[ScoredPicture] = ()
+    about: ModelFacts | None = None
+    """What the first model is."""
 
 
 def render_report(report: Report) -> str:
     """The report as one HTML page that loads nothing: style, pictures and figures are inside."""
+    first = next(iter(report.models.values()), ())
     return render_page(
-        "report.html.jinja", report=report, figures=figures, search=search_figures, parallel=parallel_figure
+        "report.html.jinja",
+        script="report.js",
+        report=report,
+        explorer=explore(first),
+        forests=[forest(evaluation) for evaluation in first],
+        figures=figures,
+        signed=signed,
+        p_text=p_text,
+        search=search_figures,
+        parallel=parallel_figure,
     )
 
 

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from raydr.metrics.importance import Importance, are_numbers, importance
 from raydr.reporting.plot import Axis, Plot, nice_axis
-from raydr.reporting.wording import setting, share
+from raydr.reporting.wording import metric, setting, share
 
 _NO_METRICS = ("epoch", "seconds", "val_auc_se")
 _LOG_FROM = 5  # times the smallest value, where a logarithmic axis shows more
@@ -190,7 +190,7 @@ def curves(stage: str, epochs: Sequence[Mapping[str, float | None]], names: Sequ
     vertical = nice_axis([y for _, y in points], kind)
     plot = Plot(horizontal, vertical, f"{kind} of {stage} by epoch", height=240)
     for place, (name, line) in enumerate(lines.items()):
-        plot.line(line, f"curve line-{place}")
+        plot.line(line, f"curve line-{place}", name=metric(name))
         x, y = line[-1]
         plot.dot(x, y, f"mark line-{place}", title=f"{name} {y:.4g} after epoch {x:g}", radius=3.5)
     return plot.svg()

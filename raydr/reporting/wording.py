@@ -2,6 +2,7 @@
 
 import base64
 import math
+import re
 import statistics
 from collections.abc import Sequence
 from typing import Protocol
@@ -9,16 +10,17 @@ from typing import Protocol
 from raydr.metrics.bootstrap import AucInterval
 from raydr.metrics.estimate import Estimate
 from raydr.metrics.evaluation import DatasetEvaluation
-from raydr.metrics.operating import Proportion
+from raydr.metrics.operating import PointFigures, Proportion
 
 GRADE_NAMES = ("none", "mild", "moderate", "severe", "proliferative")
 
-_POINT_NAMES = {
-    "sensitivity_at_specificity_0.98": "Specificity 0.98",
-    "specificity_at_sensitivity_0.97": "Sensitivity 0.97",
-    "specificity_at_sensitivity_0.90": "Sensitivity 0.90",
-    "youden": "Youden",
+UNGRADABLE_WAYS = {
+    "gradable": "Gradable only",
+    "all": "All images with a score",
+    "refer": "Ungradable means referred",
 }
+_MOST_NAMED = 12  # missed images in a sentence; evaluation.json has more
+_AT = re.compile(r"(?:sensitivity|specificity)_at_(sensitivity|specificity)_([\d.]+)")
 
 _SHORT_WORDS = {"auc": "AUC", "knn": "kNN", "val": "validation", "lr": "learning rate"}
 
@@ -54,6 +56,11 @@ def interval(figure: AucInterval | Estimate | Proportion) -> str:
     return f"[{figure.low:.3f}, {figure.high:.3f}]" if math.isfinite(figure.low) else ""
 
 
+def quoted(figure: AucInterval | Estimate | Proportion) -> str:
+    """A figure with its bounds, or a dash."""
+    return str(figure) if is_defined(figure.value) else "–"
+
+
 def why_not_defined(auc: AucInterval) -> str:
     """Why a data set has no AUC, in words."""
     if not auc.num_images:
@@ -81,7 +88,10 @@ def composition(evaluation: DatasetEvaluation) -> str:
     """What the figures of a data set were computed on."""
     auc = evaluation.auc
     images, patients = counted(auc.num_images, "image"), counted(auc.num_patients, "patient")
-    return f"{images} of {patients}, {count(auc.num_positive)} referable"
+    if evaluation.unit == "image":
+        return f"{images} of {patients}, {count(auc.num_positive)} referable"
+    units = counted(evaluation.levels[evaluation.unit].num_units, evaluation.unit)
+    return f"{units} ({images}) of {patients}, {count(auc.num_positive)} referable"
 
 
 def left_out(evaluation: DatasetEvaluation) -> str:
@@ -94,9 +104,34 @@ def left_out(evaluation: DatasetEvaluation) -> str:
     return f"Left out: {' and '.join(parts)}, of {counted(evaluation.num_images, 'image')}." if parts else ""
 
 
+def unnamed_patients(evaluation: DatasetEvaluation) -> str:
+    """What was done with images of nobody known, in a sentence; nothing where all patients are known."""
+    unnamed = evaluation.num_without_patient
+    if not unnamed:
+        return ""
+    if unnamed == evaluation.num_images:
+        return "No patient is named: every image counts as one."
+    return f"{counted(unnamed, 'image')} without a patient: each counts as one."
+
+
 def point_name(name: str) -> str:
     """An operating point as people call it."""
-    return _POINT_NAMES.get(name, name.replace("_", " "))
+    found = _AT.fullmatch(name)
+    return f"{found[1].capitalize()} {found[2]}" if found else name.replace("_", " ").capitalize()
+
+
+def call_figures(figures: PointFigures) -> str:
+    """What a threshold does, in words."""
+    return f"sensitivity {quoted(figures.sensitivity)}, specificity {quoted(figures.specificity)}"
+
+
+def main_point(evaluation: DatasetEvaluation) -> str:
+    """The operating point of the figures by grade and by group, by its letter and what it was chosen for."""
+    names = [name for name, _ in evaluation.points]
+    name = evaluation.main_point or ""
+    return (
+        f"operating point {point_letter(names.index(name))} ({point_name(name)})" if name in names else "no threshold"
+    )
 
 
 def point_letter(place: int) -> str:
@@ -109,7 +144,21 @@ def why_no_kappa(evaluation: DatasetEvaluation) -> str:
     if evaluation.confusion is None:
         return "not computed: the model answers referable or not, without the five grades"
     missing = [str(grade) for grade, row in enumerate(evaluation.confusion) if not row.sum()]
-    return f"not computed: no image of grade {', '.join(missing)} in this set"
+    return f"not computed: no image of grade {', '.join(missing)} in this set" if missing else "not defined"
+
+
+def missed(evaluation: DatasetEvaluation, grade: int) -> str:
+    """The images of a grade that are missed, by name, in a sentence; nothing where none was looked for."""
+    found = (evaluation.missed_by_grade or {}).get(grade)
+    if found is None or evaluation.unit != "image":
+        return ""
+    if not found.num_images:
+        return f"No image of grade {grade} is missed."
+    named = ", ".join(found.image_ids[:_MOST_NAMED])
+    rest = found.num_images - min(found.num_images, _MOST_NAMED, len(found.image_ids))
+    verb = "is" if found.num_images == 1 else "are"
+    more = f" and {count(rest)} more" if rest else ""
+    return f"{counted(found.num_images, 'image')} of grade {grade} {verb} missed: {named}{more}."
 
 
 def duration(seconds: float) -> str:

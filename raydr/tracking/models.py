@@ -1,4 +1,4 @@
-"""Models in MLflow: logged with all that serving needs, versioned, promoted by alias and fetched again."""
+"""Models in MLflow: logged with all that serving needs, versioned and fetched again."""
 
 import atexit
 import os
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from mlflow.entities import LoggedModel as StoredModel
     from mlflow.models import ModelSignature
 
-CHAMPION: Final = "champion"
-CHALLENGER: Final = "challenger"
 _NAME: Final = "model"
 _ARTIFACT: Final = "model"
 _FOLDER: Final = f"artifacts/{_ARTIFACT}"
@@ -39,6 +37,7 @@ _DISTRIBUTIONS: Final = (
     "pillow",
     "pyarrow",
     "safetensors",
+    "simplejpeg",
     "timm",
     "torch",
     "torchvision",
@@ -106,33 +105,6 @@ def log_model(
             registered_name, logged.artifact_location, source, tags=labels, model_id=logged.model_id
         )
         return LoggedModel(f"models:/{registered_name}/{made.version}", str(made.version))
-
-
-def set_alias(tracker: Tracking, name: str, alias: str, version: str) -> None:
-    """Point an alias of a registered model at a version; InputError or RunError as for `log_model`."""
-    if isinstance(tracker, Tracker):
-        with store_errors(tracker.uri):
-            open_client(tracker.uri).set_registered_model_alias(name, alias, version)
-
-
-def promote_if_not_worse(
-    tracker: Tracking, name: str, version: str, *, candidate_auc: float, reference_auc: float
-) -> bool:
-    """Whether a version became ``champion``: it does if its validation AUC is not below the reference's.
-
-    It becomes ``challenger`` in any case, and both AUCs become its tags. An AUC that is not a number promotes nothing.
-    """
-    if not isinstance(tracker, Tracker):
-        return False
-    set_alias(tracker, name, CHALLENGER, version)
-    is_not_worse = candidate_auc >= reference_auc
-    with store_errors(tracker.uri):
-        client = open_client(tracker.uri)
-        client.set_model_version_tag(name, version, "validation_auc", f"{candidate_auc:.6f}")
-        client.set_model_version_tag(name, version, "reference_validation_auc", f"{reference_auc:.6f}")
-    if is_not_worse:
-        set_alias(tracker, name, CHAMPION, version)
-    return is_not_worse
 
 
 def fetch_model(uri: str, *, tracker_uri: str | None) -> str:

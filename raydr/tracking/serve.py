@@ -50,7 +50,7 @@ class FundusModel(PythonModel):
 
         Returns:
             One row a photograph: ``probability`` of referable retinopathy (ICDR grade 2 or worse), ``grade_0`` to
-            ``grade_4`` where the model knows grades, and ``error``: null, or why there is no probability (NaN then).
+            ``grade_4`` where the model knows grades, and ``error``: null, or why there is no probability (null then).
         """
         inputs, errors = self._prepare(list(model_input["image"]))
         is_sound = np.array([error is None for error in errors], dtype=bool)
@@ -59,6 +59,8 @@ class FundusModel(PythonModel):
             scores[is_sound] = np.concatenate(list(self._score(inputs)))
         names = ["probability", *(f"grade_{grade}" for grade in range(scores.shape[1] - 1))]
         table = pd.DataFrame(scores, columns=names, index=model_input.index)
+        if not is_sound.all():  # a server writes NaN as it is, which is no JSON; None becomes null
+            table = table.astype(object).where(table.notna(), None)
         table["error"] = pd.Series(errors, index=model_input.index, dtype=object)
         return table
 

@@ -7,8 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from raydr import storage
-from raydr.config.jobs import IndexSettings, Job, PrepareSettings
+from raydr.config.jobs import IndexSettings, PrepareSettings
 from raydr.config.show import as_toml
 from raydr.config.sources import CsvSource, EyepacsSource, SourceSettings
 from raydr.data.audit import LeakAudit
@@ -23,6 +22,7 @@ from raydr.reporting.prepare_report import PrepareReport
 from raydr.reporting.wording import counted
 from raydr.splits import digest_of
 from raydr.tracking.store import without_credentials
+from raydr.workflows.documents import title_of
 from raydr.workflows.job import Stage
 
 REPORT = "report.html"
@@ -54,7 +54,7 @@ def index_report(
         name: f"{source.layout} layout, {source.role}: {_place(source)}" for name, source in settings.sources.items()
     }
     return IndexReport(
-        title=_title(settings, "index"),
+        title=title_of(settings, "index"),
         created=datetime.datetime.now(datetime.UTC),
         data=summary(manifest),
         budget=summary(budgeted),
@@ -128,7 +128,7 @@ def prepare_report(
     if settings.montage:
         tiles = make_tiles(quality, choose(quality, seed=settings.seed), read=read_photograph, preprocess=preprocess)
     return PrepareReport(
-        title=_title(settings, "prepare"),
+        title=title_of(settings, "prepare"),
         created=datetime.datetime.now(datetime.UTC),
         num_images=quality.num_rows + quarantine.num_rows,
         num_written=quality.num_rows,
@@ -151,12 +151,6 @@ def _place(source: SourceSettings) -> str:
             return source.images
         case _:
             return source.root
-
-
-def _title(settings: Job, verb: str) -> str:
-    """As that of a run, but for a stage within a run, whose folder has the verb's own name."""
-    *_, above, folder = ("", *storage.absolute(settings.out).rstrip("/").split("/"))
-    return f"raydr {verb}: {above if folder == verb else folder}"
 
 
 def _digests(stage: Stage) -> dict[str, str]:

@@ -1,19 +1,17 @@
 """`raydr evaluate`: a model or anybody's scores on test sets, with intervals; thresholds from validation patients."""
 
-import datetime
 import functools
 import json
 from collections.abc import Callable, Sequence
 
 from raydr import storage
 from raydr.config.jobs import EvaluateSettings
-from raydr.config.show import as_toml
 from raydr.config.stages import EvaluateStage
 from raydr.metrics.evaluation import DatasetEvaluation
 from raydr.metrics.evaluation_json import as_json
-from raydr.reporting.report import Report, write_report
-from raydr.tracking.store import without_credentials
 from raydr.workflows.console import say
+from raydr.workflows.documents import write_documents
+from raydr.workflows.evaluation_report import evaluation_report
 from raydr.workflows.evaluation_table import evaluation_notes, evaluation_table
 from raydr.workflows.file_scores import scores_of_files
 from raydr.workflows.job import Outcome, Pipeline, Stage, perform
@@ -23,11 +21,15 @@ from raydr.workflows.scores import chosen_thresholds, evaluate_scores
 from raydr.workflows.sections import section
 
 _AUC_FIELDS = ("value", "low", "high", "level", "num_images", "num_patients", "num_positive")
-_FILES = {"scores": "scores.parquet", "evaluation": "evaluation.json", "report": "report.html"}
+_FILES = {"scores": "scores.parquet", "evaluation": "evaluation.json"}
+_PICTURES = "pictures.parquet"
 
 
 def evaluate(settings: EvaluateSettings, *, pipeline: Pipeline | None = None) -> StageResult:
-    """The result of an evaluation; its artifacts are `scores`, `evaluation` and `report`."""
+    """The result of an evaluation.
+
+    Its artifacts are `scores`, `evaluation`, `report`, `model_card`, `checklist` and, of a model, `pictures`.
+    """
     inputs, score = _source(settings)
 
     def body(stage: Stage) -> Outcome:
@@ -42,16 +44,14 @@ def evaluate(settings: EvaluateSettings, *, pipeline: Pipeline | None = None) ->
         storage.write_table(artifacts["scores"], scored.table)
         figures = {found.name: as_json(found) for found in evaluations}
         storage.write_bytes(artifacts["evaluation"], json.dumps(figures, indent=2).encode())
-        report = Report(
-            title="raydr evaluation",
-            created=datetime.datetime.now(datetime.UTC),
-            models={"model": evaluations},
-            data=scored.data,
-            settings=without_credentials(as_toml(settings)),
-            digests=dict(stage.inputs),
-        )
-        write_report(artifacts["report"], report)
-        stage.tracker.log_files(stage.run_id, [artifacts["evaluation"], artifacts["report"]])
+        pictures = scored.show(thresholds) if scored.show and settings.pictures else None
+        if pictures is not None:
+            artifacts["pictures"] = stage.path(_PICTURES)
+            storage.write_table(artifacts["pictures"], pictures)
+        report = evaluation_report(settings, stage, scored, evaluations=evaluations, pictures=pictures)
+        documents = write_documents(stage.path, report)
+        artifacts |= documents
+        stage.tracker.log_files(stage.run_id, [artifacts["evaluation"], *documents.values()])
         auc = {name: {key: found["auc"][key] for key in _AUC_FIELDS} for name, found in figures.items()}
         metrics = {
             "auc": auc,

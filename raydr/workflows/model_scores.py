@@ -1,5 +1,7 @@
 """Scores of a model for the images of a manifest: its test sets and its validation patients."""
 
+import functools
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,6 +17,8 @@ from raydr.engine.package import read_description
 from raydr.errors import InputError
 from raydr.inference.scoring import score_images
 from raydr.workflows.cluster import connected
+from raydr.workflows.model_facts import facts_of_folder
+from raydr.workflows.pictures import picture_table
 from raydr.workflows.placement import placement_of
 from raydr.workflows.scored import Scored, described
 
@@ -56,7 +60,14 @@ def score_model(settings: EvaluateSettings, data: DataSettings, folder: str) -> 
         facts = photograph_facts(data.shards, chosen["image_id"], ["focus", "width_px", "height_px"])
         quality, camera = facts["focus"], _sizes(facts)
     table = described(scores, chosen, quality=quality, camera=camera, exam_referable=referable.take(pa.array(rows)))
-    return Scored(table, read_description(folder).thresholds, summary(manifest))
+    description = read_description(folder)
+    return Scored(
+        table,
+        description.thresholds,
+        summary(manifest),
+        about=facts_of_folder(description),
+        show=functools.partial(picture_table, table.slice(0, len(tests)), folder=folder, shards=data.shards),
+    )
 
 
 def test_rows(

@@ -14,13 +14,13 @@ from raydr.learning.validation import STANDARD_ERROR, VALIDATION_AUC
 from raydr.reporting.search_report import Refit, SearchReport, Trial, write_search_report
 from raydr.search.ranking import not_told_apart
 from raydr.search.tuner import TrialResult
-from raydr.tracking.models import CHALLENGER, set_alias
+from raydr.tracking.registry import CHALLENGER, set_alias
 from raydr.tracking.store import without_credentials
 from raydr.workflows.console import say
 from raydr.workflows.images import Rows
 from raydr.workflows.job import Outcome, Stage
 from raydr.workflows.refit import Refits
-from raydr.workflows.registry import register
+from raydr.workflows.registry import made_by, register
 from raydr.workflows.trial_table import sample_text
 
 REPORT = "report.html"
@@ -102,7 +102,7 @@ def conclude(
 def _registered(stage: Stage, settings: SearchSettings, kept: Mapping[str, Any], model: str) -> dict[str, Any]:
     """A new version of the registered model, the challenger: it has not been tested, so it becomes no champion."""
     name = settings.tracking.registered_model
-    tags = {"raydr.label_budget": str(kept["num_labelled"]), "validation_auc": f"{kept.get(VALIDATION_AUC)}"}
+    tags = made_by(kept, settings_digest=stage.settings_digest, num_labels=kept["num_labelled"])
     logged = register(stage.tracker, stage.run_id, folder=model, name=name, role="student", tags=tags)
     if name is not None and logged.version is not None:
         set_alias(stage.tracker, name, CHALLENGER, logged.version)

@@ -1,29 +1,34 @@
 """The end of a run: models into MLflow and its registry, the report, the run's figures."""
 
 import datetime
-import importlib.metadata
-import platform
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow.compute as pc
 import torch
 
-from raydr import __version__, storage
+from raydr import storage
 from raydr.config.jobs import RunSettings
 from raydr.config.show import as_toml
-from raydr.reporting.report import Report, write_report
+from raydr.engine.package import read_description
+from raydr.metrics.comparison import AucDifference
+from raydr.reporting.pictures import pictures_of
+from raydr.reporting.report import Report
 from raydr.reporting.report import Stage as ReportStage
-from raydr.tracking.models import promote_if_not_worse
 from raydr.tracking.runs import Tracking
 from raydr.tracking.store import without_credentials
-from raydr.workflows.console import say
+from raydr.workflows.documents import software, title_of, write_documents
 from raydr.workflows.job import Outcome
+from raydr.workflows.model_facts import facts_of_student
 from raydr.workflows.outcome import report_refits, report_trials
-from raydr.workflows.registry import register
+from raydr.workflows.pairing import pair_scores
+from raydr.workflows.promotion import promote, score_champion, validation_scores
+from raydr.workflows.registry import made_by, register
 from raydr.workflows.result import StageResult
 from raydr.workflows.scores import reread
-from raydr.workflows.summary import main_figure
+from raydr.workflows.summary import interval, main_figure
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +44,9 @@ def publish(settings: RunSettings, out: str, chain: Chain, *, tracker: Tracking,
     """Register the models, write the report and gather the run's figures."""
     auc = chain.stages["evaluate student"].metrics["auc"]
     teacher_auc = chain.stages["evaluate teacher"].metrics["auc"]
-    registered = _register(settings, chain, tracker)
-    report_uri = storage.join(out, "report.html")
-    write_report(report_uri, _report(settings, chain))
-    tracker.log_files(run_id, [report_uri])
+    registered = _register(settings, out, chain, tracker)
+    documents = write_documents(functools.partial(storage.join, out), _report(settings, chain))
+    tracker.log_files(run_id, list(documents.values()))
     metrics = {
         "auc": auc,
         "teacher_auc": teacher_auc,
@@ -51,7 +55,7 @@ def publish(settings: RunSettings, out: str, chain: Chain, *, tracker: Tracking,
         "stages": {name: result.seconds for name, result in chain.stages.items()},
         **registered,
     }
-    artifacts = {"student": chain.student, "teacher": chain.teacher, "report": report_uri}
+    artifacts = {"student": chain.student, "teacher": chain.teacher, **documents}
     logged = {
         f"{who}_auc{bound}.{name}": figures[key]
         for who, found in (("student", auc), ("teacher", teacher_auc))
@@ -61,41 +65,41 @@ def publish(settings: RunSettings, out: str, chain: Chain, *, tracker: Tracking,
     return Outcome(metrics, artifacts, logged)
 
 
-def _register(settings: RunSettings, chain: Chain, tracker: Tracking) -> dict[str, Any]:
+def _register(settings: RunSettings, out: str, chain: Chain, tracker: Tracking) -> dict[str, Any]:
     """Both models as MLflow models below their stages; the student's version may become the champion."""
-    name = settings.tracking.registered_model
+    name, indexed = settings.tracking.registered_model, chain.stages["index"]
+    splits = [f"{row['dataset']} {row['split']} ({row['images']})" for row in indexed.metrics["summary"]]
     found = {}
     versions: dict[str, str | None] = {}
     for who, stage, folder in (("teacher", "finetune", chain.teacher), ("student", "search", chain.student)):
-        tested = chain.stages[f"evaluate {who}"].metrics["auc"]
+        made, tested = chain.stages[stage], chain.stages[f"evaluate {who}"].metrics["auc"]
         tags = {
-            "raydr.label_budget": str(chain.stages["index"].metrics["num_budget"]),
-            **{f"raydr.auc.{dataset}": f"{figures['value']}" for dataset, figures in tested.items()},
+            **made_by(made.metrics, settings_digest=made.settings_digest, num_labels=indexed.metrics["num_budget"]),
+            "raydr.datasets": ", ".join(splits),
+            **{f"raydr.auc.{dataset}": interval(figures) for dataset, figures in tested.items()},
         }
-        logged = register(tracker, chain.stages[stage].mlflow_run_id, folder=folder, name=name, role=who, tags=tags)
+        logged = register(tracker, made.mlflow_run_id, folder=folder, name=name, role=who, tags=tags)
         versions[who] = logged.version
         found[f"{who}_model"] = logged.uri
     version = versions["student"]
     if name is None or version is None:
-        return {**found, "champion": False}
-    candidate, reference = (chain.stages[name].metrics.get("val_auc") for name in ("search", "finetune"))
-    is_champion = promote_if_not_worse(
+        return {**found, "champion": False, "promotion": None}
+    prepared = chain.stages.get("prepare")
+    promotion = promote(
         tracker,
         name,
         version,
-        candidate_auc=_number(candidate),
-        reference_auc=_number(reference),
+        margin=settings.tracking.promotion_margin,
+        validation=validation_scores(chain.stages["evaluate student"].artifacts["scores"]),
+        score=functools.partial(
+            score_champion,
+            settings,
+            manifest=indexed.artifacts["manifest"],
+            shards=None if prepared is None else prepared.artifacts["shards"],
+            out=out,
+        ),
     )
-    say(
-        f"run: {name} version {version} is the student, validation AUC "
-        f"{_number(candidate):.3f} against the teacher's {_number(reference):.3f}: "
-        + ("alias champion" if is_champion else "alias challenger only")
-    )
-    return {**found, "champion": is_champion}
-
-
-def _number(value: Any) -> float:
-    return float("nan") if value is None else float(value)
+    return {**found, "champion": promotion.is_champion, "promotion": promotion.figures()}
 
 
 def _report(settings: RunSettings, chain: Chain) -> Report:
@@ -103,13 +107,16 @@ def _report(settings: RunSettings, chain: Chain) -> Report:
     budget = (
         f"{indexed['num_budget']} labelled training images, drawn by patient (digest {indexed['budget_digest'][:12]})"
     )
+    pictures = stages["evaluate student"].artifacts.get("pictures")
+    worst, highest = pictures_of(storage.read_table(pictures)) if pictures else ((), ())
     return Report(
-        title=f"raydr run: {storage.absolute(settings.out).rsplit('/', 1)[-1]}",
+        title=title_of(settings, "run"),
         created=datetime.datetime.now(datetime.UTC),
         models={
             who: reread(stages[f"evaluate {who}"], settings.evaluate, seed=settings.seed)
             for who in ("student", "teacher")
         },
+        differences=_differences(stages["evaluate student"], stages["evaluate teacher"], level=settings.evaluate.level),
         internal=next(iter(stages["evaluate student"].metrics["auc"])),
         stages=[
             ReportStage(name, result.seconds, main_figure(result), is_up_to_date=result.up_to_date)
@@ -123,12 +130,27 @@ def _report(settings: RunSettings, chain: Chain) -> Report:
         budget=budget,
         audit=_audit(indexed),
         settings=without_credentials(as_toml(settings)),
-        environment=_environment(),
+        environment={**software(), "device of the driver": _device()},
         digests={
             "label budget": indexed["budget_digest"],
             **{name: result.settings_digest for name, result in stages.items()},
         },
+        worst_errors=worst,
+        highest_scored=highest,
+        about=facts_of_student(read_description(chain.student), settings, num_labels=indexed["num_budget"]),
     )
+
+
+def _differences(first: StageResult, second: StageResult, *, level: float) -> dict[str, AucDifference]:
+    """The student's AUC less the teacher's on each data set, over the same patients."""
+    tables = [storage.read_table(result.artifacts["scores"]) for result in (first, second)]
+    tested = [table.filter(pc.not_equal(table["split"], "val")) for table in tables]
+    scores = pair_scores(*tested, names=(first.artifacts["scores"], second.artifacts["scores"])).scores
+    return {name: scores.of(name).difference(level=level) for name in dict.fromkeys(scores.dataset.tolist())}
+
+
+def _device() -> str:
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
 
 
 def _audit(indexed: Mapping[str, Any]) -> list[str]:
@@ -140,15 +162,3 @@ def _audit(indexed: Mapping[str, Any]) -> list[str]:
         f"files that cannot be read: {indexed['num_unreadable']}",
         f"labels without an image that were left out: {indexed['num_dropped_labels']}",
     ]
-
-
-def _environment() -> dict[str, str]:
-    names = ("ray", "torch", "torchvision", "timm", "mlflow", "numpy", "pyarrow")
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
-    return {
-        "raydr": __version__,
-        "Python": platform.python_version(),
-        **{name: importlib.metadata.version(name) for name in names},
-        "platform": platform.platform(),
-        "device of the driver": device,
-    }

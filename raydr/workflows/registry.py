@@ -1,9 +1,12 @@
 """A verb's model into MLflow and its registry."""
 
 from collections.abc import Mapping
+from typing import Any
 
+from raydr import __version__
 from raydr.images.jpeg import encode
 from raydr.images.phantom import draw_phantom
+from raydr.learning.validation import VALIDATION_AUC
 from raydr.tracking.models import LoggedModel, log_model
 from raydr.tracking.runs import Tracking
 
@@ -21,5 +24,21 @@ def register(
         model_folder=folder,
         example_jpeg=encode(draw_phantom(patient_seed=0, eye="left", grade=2)),  # nobody's eye
         registered_name=name,
-        tags={"raydr.role": role, **tags},
+        tags={"raydr.role": role, "raydr.version": __version__, **tags},
     )
+
+
+def made_by(metrics: Mapping[str, Any], *, settings_digest: str, num_labels: int) -> dict[str, str]:
+    """The tags that say how a model was made: its label budget, its settings, its validation AUC.
+
+    Args:
+        metrics: Of the stage that made it.
+        settings_digest: Of that stage.
+        num_labels: In the label budget.
+    """
+    auc = metrics.get(VALIDATION_AUC)
+    return {
+        "raydr.label_budget": str(num_labels),
+        "raydr.settings_digest": settings_digest,
+        "raydr.validation_auc": "not defined" if auc is None else f"{auc:.4f}",
+    }

@@ -45,28 +45,28 @@ def run(settings: RunSettings) -> StageResult:
     parent = _Parent(settings, out, settings_digest)
     started, clock = now(), time.perf_counter()
     try:
-        with held():
+        with held():  # until the student has been compared with the champion
             chain = _stages(settings, out, Pipeline(parent.open))
-        inputs = {name: identity_of(stage.settings_digest, stage.inputs) for name, stage in chain.stages.items()}
-        if previous is not None and (previous.settings_digest, dict(previous.inputs)) == (settings_digest, inputs):
-            result = _again(previous)
-        else:
-            tracker, run_id = parent.open()
-            outcome = publish(settings, out, chain, tracker=tracker, run_id=run_id)
-            result = StageResult(
-                verb="run",
-                out=out,
-                settings_digest=settings_digest,
-                started=started,
-                seconds=round(time.perf_counter() - clock, 2),
-                mlflow_run_id=run_id,
-                metrics=outcome.metrics,
-                artifacts=outcome.artifacts,
-                inputs=inputs,
-            )
-            tracker.log_metrics(run_id, {**outcome.logged, "wall_seconds": result.seconds})
-            tracker.end_run(run_id, "FINISHED")
-            write_result(result)
+            inputs = {name: identity_of(stage.settings_digest, stage.inputs) for name, stage in chain.stages.items()}
+            if previous is not None and (previous.settings_digest, dict(previous.inputs)) == (settings_digest, inputs):
+                result = _again(previous)
+            else:
+                tracker, run_id = parent.open()
+                outcome = publish(settings, out, chain, tracker=tracker, run_id=run_id)
+                result = StageResult(
+                    verb="run",
+                    out=out,
+                    settings_digest=settings_digest,
+                    started=started,
+                    seconds=round(time.perf_counter() - clock, 2),
+                    mlflow_run_id=run_id,
+                    metrics=outcome.metrics,
+                    artifacts=outcome.artifacts,
+                    inputs=inputs,
+                )
+                tracker.log_metrics(run_id, {**outcome.logged, "wall_seconds": result.seconds})
+                tracker.end_run(run_id, "FINISHED")
+                write_result(result)
     except BaseException as error:
         parent.fail("FAILED" if isinstance(error, Exception) else "KILLED")
         raise

@@ -1,12 +1,13 @@
 """What `evaluate` evaluates, wherever the scores come from: a table with a row an image."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from raydr.data.manifest import grades_of, patients_of
+from raydr.reporting.model_facts import ModelFacts
 
 GRADES = tuple(f"grade_{grade}" for grade in range(5))
 
@@ -28,6 +29,10 @@ class Scored:
     """As `raydr.data.manifest.summary`, for the report."""
     notes: Sequence[str] = ()
     """What a reader of the figures must know, a sentence each."""
+    about: ModelFacts | None = None
+    """The model, where there is one."""
+    show: Callable[[Mapping[str, float]], pa.Table] | None = None
+    """What makes the photographs of a report at given thresholds; None where there are scores without photographs."""
 
 
 def described(

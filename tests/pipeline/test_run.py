@@ -2,11 +2,14 @@
 
 import json
 import signal
+from pathlib import Path
 
 import psutil
 import pyarrow.parquet as pq
 import pytest
 from mlflow import MlflowClient
+
+from raydr import __version__
 
 pytestmark = pytest.mark.pipeline
 
@@ -123,8 +126,23 @@ def test_the_scores_of_an_evaluation_have_the_validation_images_and_what_is_know
     scores = pq.read_table(workplace / "run" / "evaluate-student" / "scores.parquet").to_pylist()
     assert {row["split"] for row in scores} == {"val", "test", "external"}
     assert {row["eye"] for row in scores} == {"left", "right"}
-    assert {row["camera"] for row in scores if row["error"] is None} == {"128 × 128"}
+    assert {row["camera"] for row in scores if row["error"] is None} == {"128 × 128", "128 × 96"}
     assert all(row["quality"] > 0 for row in scores if row["error"] is None)
+
+
+def test_report_card_and_checklists_are_left_and_the_photographs_come_out_of_the_shards(result, workplace):
+    pictures = pq.read_table(workplace / "run" / "evaluate-student" / "pictures.parquet").to_pylist()
+    assert {row["dataset"] for row in pictures} <= {"phantoms", "elsewhere"}
+    assert sum(row["kind"] == "highest score" for row in pictures) == 8
+    assert all(row["heat_map"] for row in pictures)
+    page = Path(result["artifacts"]["report"]).read_text()
+    assert page.count("data:image/jpeg") == 2 * len(pictures)
+    assert "student − teacher" in page
+    assert len(page) < 3_000_000
+    for name in ("model_card", "checklist"):
+        text = Path(result["artifacts"][name]).read_text()
+        assert "Research use only, not a medical device" in text
+        assert "resnet" in text
 
 
 def test_the_truncated_photograph_is_in_quarantine_and_cost_no_other(result, workplace):
@@ -134,14 +152,23 @@ def test_the_truncated_photograph_is_in_quarantine_and_cost_no_other(result, wor
     assert counts["num_written"] == counts["num_images"] - 1 == 115
 
 
-def test_the_student_is_registered_and_champion_only_if_not_worse_than_the_teacher(result, workplace):
+def test_the_first_student_is_registered_as_challenger_and_champion_with_what_is_known_of_it(result, workplace):
     client = MlflowClient(f"sqlite:///{workplace}/run/mlflow.db")
     aliases = client.get_registered_model("raydr").aliases
-    is_not_worse = result["metrics"]["val_auc"] >= result["metrics"]["teacher_val_auc"]
-    assert ("champion" in aliases) == is_not_worse == result["metrics"]["champion"]
-    assert result["metrics"]["student_model"].endswith(f"/{aliases['challenger']}")
-    roles = [version.tags["raydr.role"] for version in client.search_model_versions("name='raydr'")]
-    assert sorted(roles) == ["student", "teacher"]  # the search within a run registers nothing of its own
+    assert aliases["challenger"] == aliases["champion"]
+    assert result["metrics"]["champion"]
+    assert result["metrics"]["student_model"].endswith(f"/{aliases['champion']}")
+    versions = client.search_model_versions("name='raydr'")
+    # The search within a run registers nothing of its own.
+    assert sorted(version.tags["raydr.role"] for version in versions) == ["student", "teacher"]
+    tags = client.get_model_version("raydr", aliases["champion"]).tags
+    assert tags["raydr.promotion"] == "there was no champion to be compared with"
+    auc = result["metrics"]["auc"]["elsewhere"]
+    assert tags["raydr.auc.elsewhere"] == f"{auc['value']:.3f} [{auc['low']:.3f}, {auc['high']:.3f}]"
+    assert "elsewhere external (28)" in tags["raydr.datasets"]
+    assert tags["raydr.validation_auc"] == f"{result['metrics']['val_auc']:.4f}"
+    assert tags["raydr.version"] == __version__
+    assert len(tags["raydr.settings_digest"]) == 64
 
 
 def test_the_last_screen_names_stages_figures_report_and_tracker(finished, result, workplace):
@@ -169,6 +196,14 @@ def test_a_changed_setting_runs_its_stage_and_those_after_it_again(result, raydr
     assert process.returncode == 0, output
     assert "search: up to date" in output
     assert "evaluate: done" in output
+    # The same student is compared with itself, scored anew as the champion.
+    found = json.loads((workplace / "run" / "result.json").read_text())["metrics"]
+    difference = found["promotion"]["difference"]
+    assert difference["value"] == pytest.approx(0, abs=1e-3)
+    assert difference["first"] == pytest.approx(found["val_auc"], abs=0.02)
+    assert found["champion"]
+    assert "its lower bound is above -0.05" in output
+    assert not (workplace / "run" / "champion-compared").exists()
 
 
 def test_predict_scores_a_folder_and_a_broken_file_is_a_row_with_an_error(result, raydr, workplace):

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from raydr.models.backbone import Backbone
-from raydr.models.classifier import Classifier, grade_probabilities, referable_probability
+from raydr.models.classifier import Classifier, grade_probabilities, referable_log_odds, referable_probability
 from raydr.models.heads import PerceptronHead
 from raydr.models.projector import Projector
 
@@ -54,6 +54,18 @@ def test_one_logit_is_a_sigmoid_and_knows_no_grades():
     logits = torch.tensor([[0.0], [2.0], [-200.0]])
     torch.testing.assert_close(referable_probability(logits), torch.tensor([0.5, 0.880797, 0.0]))
     assert grade_probabilities(logits) is None
+
+
+@pytest.mark.parametrize("num_outputs", [1, 5])
+def test_log_odds_are_those_of_the_probability_and_have_a_gradient_where_that_has_rounded(num_outputs):
+    logits = torch.linspace(-3, 3, 4 * num_outputs).sin().view(4, num_outputs)
+    torch.testing.assert_close(referable_log_odds(logits), referable_probability(logits).logit(), rtol=1e-4, atol=1e-4)
+    sure = torch.zeros(1, num_outputs)
+    sure[0, -1] = 300.0
+    sure.requires_grad_()
+    assert referable_probability(sure) == 1
+    (gradient,) = torch.autograd.grad(referable_log_odds(sure).sum(), sure)
+    assert gradient[0, -1] == 1
 
 
 def test_probabilities_stay_within_0_and_1():

@@ -2,64 +2,12 @@
 
 import base64
 import re
-from datetime import UTC, datetime
 
-import numpy as np
 import pytest
 from page_reader import Page
+from reports import HOSTILE, bare, evaluation, full_report, of_exams
 
-from raydr.metrics.evaluation import evaluate_dataset
-from raydr.metrics.operating import OperatingPoint
-from raydr.metrics.scored_images import ScoredImages
-from raydr.reporting.report import Report, ScoredPicture, Stage, Trial, render_report, write_report
-
-POINTS = (OperatingPoint("youden", 0.5), OperatingPoint("specificity_at_sensitivity_0.90", 0.3))
-HOSTILE = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>"
-
-
-def evaluation(name, *, seed=0, grade=None, five_grades=True, num_images=120):
-    generator = np.random.default_rng(seed)
-    grades = generator.integers(0, 5, num_images) if grade is None else np.full(num_images, grade)
-    probability = 1 / (1 + np.exp(2 - grades - generator.normal(size=num_images)))
-    probability[:3] = np.nan
-    scored = ScoredImages(
-        image_id=np.arange(num_images).astype(str),
-        patient=(np.arange(num_images) // 2).astype(str),
-        grade=grades,
-        probability=probability,
-        grade_probability=generator.dirichlet(np.ones(5), num_images) if five_grades else None,
-    )
-    return evaluate_dataset(name, scored, POINTS, num_resamples=100, num_band_resamples=50)
-
-
-def full_report(name="eyepacs test"):
-    students = [evaluation(name), evaluation("external clinic", seed=1)]
-    return Report(
-        title=f"Run {name}",
-        created=datetime(2026, 3, 4, 5, 6, tzinfo=UTC),
-        models={"student": students, "teacher": [evaluation(name, seed=2, five_grades=False)]},
-        internal=name,
-        stages=[Stage("index", 2.4, name), Stage("pretrain", 3700, is_up_to_date=True), Stage("search", 3700)],
-        trials=[
-            Trial(place, {"rate": 10.0**-place, "kind": name}, 0.7 + 0.01 * place if place else None, 3, "completed")
-            for place in range(12)
-        ],
-        curves={"pretrain": [{"epoch": 1, "train_loss": 3.0, name: 1.0}, {"epoch": 2, "train_loss": 2.0}]},
-        data=[
-            {"dataset": name, "split": "train", "images": 1234, "patients": 617}
-            | {f"grade_{grade}": grade for grade in range(5)}
-        ],
-        budget="2 % of the labels",
-        audit=[f"{name} is clean"],
-        settings=f'out = "{name}"\n',
-        environment={"torch": "2.14", name: name},
-        digests={"manifest": "9c1f"},
-        worst_errors=[ScoredPicture(name, name, b"\xff\xd8jpeg", 0.98, 0)],
-    )
-
-
-def bare(*evaluations):
-    return Report("Bare", datetime(2026, 1, 1, tzinfo=UTC), {"student": evaluations} if evaluations else {})
+from raydr.reporting.report import render_report, write_report
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +33,10 @@ def test_every_data_set_shows_the_auc_of_every_model(page):
     assert "not evaluated" in page.text  # the teacher on the second set
 
 
+def test_the_paired_difference_of_the_two_models_stands_beside_the_first_ones_auc(page):
+    assert "student − teacher: -0.020 [-0.050, +0.010] , p 0.200, on the same patients" in page.text
+
+
 def test_images_left_out_are_told(page):
     assert "Left out: 3 without a score (unreadable), of 120 images." in page.text
 
@@ -102,7 +54,7 @@ def test_every_part_is_there(page):
 def test_a_hostile_name_stays_text_wherever_it_stands(page):
     hostile = Page(render_report(full_report(HOSTILE)))
     assert sorted(set(hostile.tags)) == sorted(set(page.tags))
-    assert hostile.tags.count("img") == page.tags.count("img") == 1
+    assert hostile.tags.count("img") == page.tags.count("img") == 3
     assert not hostile.handlers
     assert "onerror=alert(1)" in hostile.text
 
@@ -115,6 +67,27 @@ def test_one_class_is_not_defined_in_words():
     assert "All 117 images are referable" in ill
 
 
+def test_where_exams_were_judged_no_grade_is_spoken_of_and_exams_are_counted():
+    page = Page(render_report(bare(of_exams("messidor"))))
+    assert "60 exams (120 images) of 60 patients" in page.text
+    assert "Judged by exam: the images have no grades of their own" in page.text
+    assert "of grade 4" not in page.text
+    assert "Counts are of exams" in page.text
+    assert page.data[0]["first_referable"] == [1]
+
+
+def test_missed_images_of_the_worst_grade_are_named(page):
+    (student, _) = full_report().models["student"]
+    names = student.missed_by_grade[4].image_ids
+    assert names
+    assert f"of grade 4 are missed: {', '.join(names)}." in page.text
+
+
+def test_levels_groups_and_ungradable_images_have_their_rows(page):
+    for words in ("By patient", "eye left 59", "camera another camera 78", "Ungradable means referred", "PPV at 8"):
+        assert words in page.text
+
+
 def test_a_set_without_a_usable_image_is_told():
     ungraded = Page(render_report(bare(evaluation("ungraded", grade=-1)))).text
     assert "No image has both a grade and a score" in ungraded
@@ -124,7 +97,7 @@ def test_a_set_without_a_usable_image_is_told():
 def test_every_part_but_the_evaluation_may_be_missing():
     text = Page(render_report(bare(evaluation("only", five_grades=False)))).text
     assert "without the five grades" in text
-    for part in ("Search", "Training", "Worst errors", "Data", "Settings"):
+    for part in ("Search", "Training", "Photographs", "Data", "Settings"):
         assert part not in text.split()
 
 
@@ -135,7 +108,7 @@ def test_a_run_without_an_evaluation_says_so():
 def test_figures_are_finite_even_where_the_data_are_not():
     for report in (full_report(), bare(evaluation("healthy", grade=0)), bare(evaluation("tiny", num_images=4))):
         drawn = render_report(report)
-        assert not re.search(r"\b(nan|inf)\b", drawn.partition("<body>")[2].lower())
+        assert not re.search(r"\b(nan|inf)\b", drawn.partition("<body>")[2].partition("<script>")[0].lower())
 
 
 def test_the_file_is_written_whole_where_it_was_asked_for(tmp_path):

@@ -1,15 +1,20 @@
-"""A model that goes into MLflow comes out the same, without a pickle, and becomes champion only if not worse."""
+"""A model that goes into MLflow comes out the same, without a pickle, there or planted later."""
 
 import base64
 import io
 import json
 import math
+import pickle
+import re
+import shutil
 from pathlib import Path
 
+import cloudpickle
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from mlflow.exceptions import MlflowException
 from PIL import Image
 
 from raydr.engine.package import ModelDescription, load_model, save_model
@@ -17,7 +22,7 @@ from raydr.errors import InputError
 from raydr.images.preprocess import Preprocess
 from raydr.models.backbone import create_backbone
 from raydr.models.classifier import Classifier
-from raydr.tracking.models import LoggedModel, fetch_model, log_model, promote_if_not_worse
+from raydr.tracking.models import LoggedModel, fetch_model, log_model
 from raydr.tracking.runs import NoTracker
 from raydr.tracking.store import open_client
 
@@ -98,7 +103,9 @@ def test_a_broken_picture_gets_an_error_and_the_others_their_scores(served):
     whole = _jpeg(1)
     answer = served.predict(pd.DataFrame({"image": [whole, whole[: len(whole) // 2], b"", b"text", whole]}))
     alone = served.predict(pd.DataFrame({"image": [whole]}))["probability"][0]
-    np.testing.assert_allclose(answer["probability"], [alone, math.nan, math.nan, math.nan, alone], atol=1e-6)
+    found = answer["probability"].tolist()
+    assert [found[0], found[4]] == pytest.approx([alone, alone], abs=1e-6)
+    assert found[1:4] == [None] * 3  # NaN would be no JSON
     reasons = [None if error is None else error.partition(":")[0] for error in answer["error"]]
     assert reasons == [None, "truncated", "empty", "not_an_image", None]
 
@@ -134,6 +141,7 @@ def test_what_is_stored_has_no_pickle_and_all_that_serving_needs(tracker, made):
         "torchvision",
         "timm",
         "safetensors",
+        "simplejpeg",
         "mlflow",
     }
     assert all("==" in line and "+" not in line for line in requirements)
@@ -221,30 +229,6 @@ def test_without_a_store_a_model_cannot_be_fetched_and_the_line_says_why(monkeyp
         fetch_model("models:/fundus/1", tracker_uri=None)
 
 
-def test_the_champion_changes_only_for_a_model_that_is_not_worse(tracker, made):
-    client, folder = open_client(tracker.uri), made[1]
-
-    def holders() -> dict[str, str]:
-        return {alias: str(version) for alias, version in client.get_registered_model("contest").aliases.items()}
-
-    def log() -> str:
-        run_id = tracker.start_run("distill")
-        logged = log_model(tracker, run_id, model_folder=str(folder), example_jpeg=_jpeg(0), registered_name="contest")
-        return logged.version or ""
-
-    first = log()
-    assert not promote_if_not_worse(tracker, "contest", first, candidate_auc=0.79, reference_auc=0.80)
-    assert holders() == {"challenger": first}
-    assert promote_if_not_worse(tracker, "contest", first, candidate_auc=0.80, reference_auc=0.80)
-    assert holders() == {"challenger": first, "champion": first}
-    second = log()
-    assert not promote_if_not_worse(tracker, "contest", second, candidate_auc=math.nan, reference_auc=0.80)
-    assert holders() == {"challenger": second, "champion": first}
-    assert promote_if_not_worse(tracker, "contest", second, candidate_auc=0.81, reference_auc=0.80)
-    assert holders() == {"challenger": second, "champion": second}
-    assert client.get_model_version("contest", second).tags["validation_auc"] == "0.810000"
-
-
 def test_a_model_of_an_unknown_run_is_logged_without_one(tracker, made):
     logged = log_model(tracker, "", model_folder=str(made[1]), example_jpeg=_jpeg(0))
     assert logged.version is None
@@ -261,6 +245,48 @@ def test_a_bare_backbone_is_refused_and_leaves_no_model_behind(tracker, tmp_path
     assert not open_client(tracker.uri).search_registered_models("name = 'bare'")
 
 
-def test_without_tracking_nothing_is_logged_and_nobody_promoted(tmp_path):
+def test_without_tracking_nothing_is_logged():
     assert log_model(NoTracker(), "", model_folder="missing", example_jpeg=b"") == LoggedModel("")
-    assert not promote_if_not_worse(NoTracker(), "fundus", "1", candidate_auc=1.0, reference_auc=0.0)
+
+
+class Canary:
+    """What makes a file when it is unpickled."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self):
+        return Path.touch, (self.file,)
+
+
+def test_a_planted_pickle_is_never_loaded(tracker, made, tmp_path):
+    sung = tmp_path / "sung"
+    pickled = pickle.dumps(Canary(sung))
+    pickle.loads(pickled)
+    assert sung.exists(), "the canary must be able to sing"
+    sung.unlink()
+    stored = shutil.copytree(_stored(tracker, made[3]), tmp_path / "stored")
+    for name in ("python_model.pkl", "artifacts/model/optimizer.pt", "artifacts/model/model.pkl", "code/raydr/x.pkl"):
+        (stored / name).write_bytes(pickled)
+    client = open_client(tracker.uri)
+    version = client.create_model_version("fundus", str(stored)).version
+    load_model(fetch_model(f"models:/fundus/{version}", tracker_uri=tracker.uri))
+    (stored / "artifacts/model/model.safetensors").write_bytes(pickled)
+    with pytest.raises(InputError, match="torn or replaced"):
+        load_model(fetch_model(f"models:/fundus/{version}", tracker_uri=tracker.uri))
+    assert not sung.exists()
+
+
+def test_a_model_whose_flavour_was_changed_to_a_pickle_is_not_loaded_for_serving(tracker, made, tmp_path):
+    import mlflow.pyfunc
+
+    sung = tmp_path / "sung"
+    stored = shutil.copytree(_stored(tracker, made[3]), tmp_path / "stored")
+    (stored / "python_model.pkl").write_bytes(cloudpickle.dumps(Canary(sung)))
+    described = (stored / "MLmodel").read_text()
+    changed = re.sub(r"model_code_path: .*", "python_model: python_model.pkl", described)
+    assert changed != described
+    (stored / "MLmodel").write_text(changed)
+    with pytest.raises(MlflowException, match="pickle"):
+        mlflow.pyfunc.load_model(str(stored))
+    assert not sung.exists()

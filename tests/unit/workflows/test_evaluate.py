@@ -1,8 +1,11 @@
 """`raydr evaluate` on anybody's scores, through the command line: files in, figures out, odd input in one line."""
 
+import dataclasses
+import importlib
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +17,7 @@ from sklearn.metrics import roc_auc_score
 from raydr import cli
 from raydr.config.stages import EvaluateStage
 from raydr.metrics.operating import choose_thresholds
+from raydr.reporting.pictures import PICTURES
 from raydr.workflows.result import read_result
 from raydr.workflows.scores import reread
 
@@ -55,7 +59,9 @@ def test_scores_and_grades_alone_give_figures_and_all_that_a_model_leaves(work, 
     auc = result.metrics["auc"]["labels"]
     assert auc["value"] == pytest.approx(roc_auc_score(labels["grade"] >= 2, scores["probability"]))
     assert (auc["num_images"], auc["num_patients"]) == (NUM_IMAGES, NUM_IMAGES)
-    assert set(result.artifacts) == {"scores", "evaluation", "report"}
+    assert set(result.artifacts) == {"scores", "evaluation", "report", "model_card", "checklist"}
+    for name in ("model_card", "checklist"):
+        assert "Research use only, not a medical device" in Path(result.artifacts[name]).read_text()
     evaluation = json.loads((work / "out" / "evaluation.json").read_text())
     assert evaluation["labels"]["auc"] == auc
     assert f"{auc['value']:.3f} [{auc['low']:.3f}, {auc['high']:.3f}]" in shown
@@ -206,3 +212,20 @@ def test_scores_need_neither_ray_nor_torch(work):
     arguments = ["evaluate", *FILES, "--out", "out", "--set", "tracking.enabled=false", "--set", "num_resamples=100"]
     done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True)
     assert done.stderr == "0 []\n"
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_photographs_of_patients_are_in_the_report_only_where_the_settings_let_them(work, monkeypatch, allowed):
+    write(*columns())
+    workflow = importlib.import_module("raydr.workflows.evaluate")
+    row = {"kind": "missed", "image_id": "a", "dataset": "labels", "grade": 4, "probability": 0.1, "thumbnail": b"jpeg"}
+    read = workflow.scores_of_files
+
+    def with_pictures(*files):
+        return dataclasses.replace(read(*files), show=lambda _: pa.Table.from_pylist([row], schema=PICTURES))
+
+    monkeypatch.setattr(workflow, "scores_of_files", with_pictures)
+    assert evaluate("--set", f"pictures={str(allowed).lower()}") == 0
+    artifacts = read_result("out").artifacts
+    assert ("pictures" in artifacts) == allowed
+    assert ("data:image/jpeg" in Path(artifacts["report"]).read_text()) == allowed

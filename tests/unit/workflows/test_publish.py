@@ -1,8 +1,14 @@
-"""What a run's report takes from its search."""
+"""What a run's report takes from its stages."""
 
+import dataclasses
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from raydr.config.jobs import RunSettings
+from raydr.engine.package import ModelDescription
+from raydr.images.preprocess import Preprocess
 from raydr.workflows import publish
 from raydr.workflows.publish import Chain
 from raydr.workflows.result import StageResult
@@ -27,7 +33,18 @@ def trial(number, auc, epochs, *, close, error=None):
     return {**found, "error": error, "not_told_apart": close}
 
 
-def test_trials_refits_and_patients_of_the_search_are_in_the_report(settings, monkeypatch):
+def scores(shift):
+    """Forty test images that a shift of the referable ones' scores makes worse, and a validation image."""
+    rows = [
+        {"image_id": str(number), "patient": str(number // 2), "grade": number % 5, "split": "test"}
+        | {"probability": (number * 37 % 40) / 80 + (0.5 - shift) * (number % 5 >= 2)}
+        for number in range(40)
+    ]
+    rows.append({"image_id": "v", "patient": "v", "grade": 4, "split": "val", "probability": 0.0})
+    return pa.Table.from_pylist([{"dataset": "clinic", **row} for row in rows])
+
+
+def test_trials_refits_and_patients_of_the_search_are_in_the_report(settings, monkeypatch, tmp_path):
     refits = [
         {"seed": seed, "val_auc": 0.8 + seed / 100, "val_auc_se": 0.02, "best_epoch": 2, "epochs": 3, "kept": seed == 1}
         for seed in range(3)
@@ -45,7 +62,13 @@ def test_trials_refits_and_patients_of_the_search_are_in_the_report(settings, mo
         name: StageResult(name.split()[0], "out", "digest", "", 1.0, "", found, {}, {})
         for name, found in metrics.items()
     }
+    for who, shift in (("student", 0.0), ("teacher", 0.4)):
+        file = str(tmp_path / f"{who}.parquet")
+        pq.write_table(scores(shift), file)
+        stages[f"evaluate {who}"] = dataclasses.replace(stages[f"evaluate {who}"], artifacts={"scores": file})
     monkeypatch.setattr(publish, "reread", lambda *_, **__: [])
+    description = ModelDescription("resnet18", "binary", Preprocess(side_px=96), thresholds={"youden": 0.3})
+    monkeypatch.setattr(publish, "read_description", {"s": description}.get)
     report = publish._report(settings, Chain(stages, teacher="t", student="s"))
     assert [(found.number, found.status, found.not_told_apart) for found in report.trials] == [
         (1, "finished", True),
@@ -54,3 +77,10 @@ def test_trials_refits_and_patients_of_the_search_are_in_the_report(settings, mo
     ]
     assert [(found.seed, found.is_kept) for found in report.refits] == [(0, False), (1, True), (2, False)]
     assert report.num_validation_patients == 60
+    (found,) = report.differences.values()
+    assert (found.num_images, found.num_positive) == (40, 24)
+    assert found.first == 1.0
+    assert found.value == found.first - found.second > 0.1
+    assert report.about.backbone == "resnet18"
+    assert "5 labels" in report.about.training[1]
+    assert report.about.start == "The student from this run's pretrained backbone, pretraining from random weights."

@@ -1,0 +1,53 @@
+"""The report of `raydr evaluate`, filled with what it found."""
+
+import dataclasses
+import datetime
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from raydr.config.jobs import EvaluateSettings
+from raydr.config.show import as_toml
+from raydr.metrics.evaluation import DatasetEvaluation
+from raydr.reporting.pictures import pictures_of
+from raydr.reporting.report import Report
+from raydr.tracking.store import without_credentials
+from raydr.workflows.documents import software, title_of
+from raydr.workflows.job import Stage
+from raydr.workflows.scored import Scored
+
+
+def evaluation_report(
+    settings: EvaluateSettings,
+    stage: Stage,
+    scored: Scored,
+    *,
+    evaluations: Sequence[DatasetEvaluation],
+    pictures: pa.Table | None,
+) -> Report:
+    """The report of an evaluation.
+
+    Args:
+        settings: The verb's.
+        stage: Its frame.
+        scored: What was evaluated.
+        evaluations: Its figures, a data set each.
+        pictures: The photographs to show; None where there are none, or none may be shown.
+    """
+    worst, highest = ((), ()) if pictures is None else pictures_of(pictures)
+    report = Report(
+        title=title_of(settings, "evaluate"),
+        created=datetime.datetime.now(datetime.UTC),
+        models={"model": evaluations},
+        data=scored.data,
+        notes=scored.notes,
+        settings=without_credentials(as_toml(settings)),
+        environment=software(),
+        digests={"settings": stage.settings_digest, **stage.inputs},
+        worst_errors=worst,
+        highest_scored=highest,
+        about=scored.about,
+    )
+    if settings.operating_points is None:
+        return report
+    return dataclasses.replace(report, thresholds_from="Thresholds were given in the settings.")
