@@ -1,6 +1,7 @@
 """The command line: one verb a stage, settings from TOML; 0 done, 1 failed, 2 bad settings or input."""
 
 import argparse
+import importlib
 import io
 import json
 import os
@@ -35,6 +36,7 @@ VERBS = {
     "search": "many students in parallel; the best settings make the final one",
     "evaluate": "AUC with interval, thresholds, kappa and a report on the test sets",
     "predict": "the probability of referable retinopathy for new photographs",
+    "export": "a model as one file for other programs, ONNX or torch.export, checked against the original",
     "run": "the whole chain from one file; run again, it does only what is left",
     "plan": "how many CPUs feed how many GPUs, the bytes and the hours, before a cluster is rented",
 }
@@ -57,7 +59,13 @@ FLAGS = {
     "predict": {
         "model": "checkpoint folder or MLflow model URI, models:/raydr@champion",
         "images": "folder, glob or manifest of photographs",
-        "out": "where the scores go, scores.parquet",
+        "out": "where the scores go, scores.parquet or scores.csv",
+    },
+    "export": {
+        "model": "checkpoint folder or MLflow model URI, models:/raydr@champion",
+        "format": "onnx or torch-export",
+        "images": "photographs on which it is checked; without them made-up eyes are",
+        "out": "folder of the exported model",
     },
 }
 """Settings that have a flag of their own, by verb."""
@@ -182,52 +190,11 @@ def _run_verb(options: argparse.Namespace) -> None:
     sys.stdout.write(f"result: {result.uri}\n")
 
 
-def dispatch(verb: str, settings: Any) -> StageResult:  # noqa: C901 - one case a verb
-    """Run one verb; only its own workflow is imported."""
-    result: StageResult
-    match verb:
-        case "index":
-            from raydr.workflows.index import index
-
-            result = index(settings)
-        case "prepare":
-            from raydr.workflows.prepare import prepare
-
-            result = prepare(settings)
-        case "pretrain":
-            from raydr.workflows.pretrain import pretrain
-
-            result = pretrain(settings)
-        case "finetune":
-            from raydr.workflows.finetune import finetune
-
-            result = finetune(settings)
-        case "distill":
-            from raydr.workflows.distill import distill
-
-            result = distill(settings)
-        case "search":
-            from raydr.workflows.search import search
-
-            result = search(settings)
-        case "evaluate":
-            from raydr.workflows.evaluate import evaluate
-
-            result = evaluate(settings)
-        case "predict":
-            from raydr.workflows.predict import predict
-
-            result = predict(settings)
-        case "run":
-            from raydr.workflows.run import run
-
-            result = run(settings)
-        case "plan":
-            from raydr.workflows.plan import plan
-
-            result = plan(settings)
-        case _:
-            raise InputError(f"{verb}: no such verb; allowed: {', '.join(VERBS)}")
+def dispatch(verb: str, settings: Any) -> StageResult:
+    """Run one verb: the function of its name in the module of its name, and only that workflow is imported."""
+    if verb not in VERBS:
+        raise InputError(f"{verb}: no such verb; allowed: {', '.join(VERBS)}")
+    result: StageResult = getattr(importlib.import_module(f"raydr.workflows.{verb}"), verb)(settings)
     return result
 
 

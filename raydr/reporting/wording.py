@@ -6,11 +6,10 @@ import statistics
 from collections.abc import Sequence
 from typing import Protocol
 
+from raydr.grades import GRADE_NAMES  # noqa: F401  # for the templates
 from raydr.metrics.bootstrap import AucInterval
 from raydr.metrics.evaluation import DatasetEvaluation
 from raydr.metrics.operating import Proportion
-
-GRADE_NAMES = ("none", "mild", "moderate", "severe", "proliferative")
 
 _POINT_NAMES = {
     "sensitivity_at_specificity_0.98": "Specificity 0.98",
