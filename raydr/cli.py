@@ -37,6 +37,7 @@ VERBS = {
     "evaluate": "a model, or anybody's scores, on test sets: AUC with interval, thresholds, a report",
     "predict": "the probability of referable retinopathy for new photographs",
     "compare": "two models on the same patients: the difference of their AUC, with interval",
+    "export": "a model as one file for other programs, ONNX or torch.export, checked against the original",
     "run": "the whole chain from one file; run again, it does only what is left",
     "plan": "how many CPUs feed how many GPUs, the bytes and the hours, before a cluster is rented",
 }
@@ -66,7 +67,13 @@ FLAGS = {
     "predict": {
         "model": "checkpoint folder or MLflow model URI, models:/raydr@champion",
         "images": "folder, glob or manifest of photographs",
-        "out": "where the scores go, scores.parquet",
+        "out": "where the scores go, scores.parquet or scores.csv",
+    },
+    "export": {
+        "model": "checkpoint folder or MLflow model URI, models:/raydr@champion",
+        "format": "onnx or torch-export",
+        "images": "photographs on which it is checked; without them made-up eyes are",
+        "out": "folder of the exported model",
     },
     "compare": {"out": "folder of the results"},
 }

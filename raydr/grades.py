@@ -5,3 +5,4 @@ from typing import Final
 NUM_GRADES: Final = 5
 REFERABLE_GRADE: Final = 2
 """Moderate non-proliferative retinopathy: from here on a patient is referred."""
+GRADE_NAMES: Final = ("none", "mild", "moderate", "severe", "proliferative")

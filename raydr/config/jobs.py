@@ -40,6 +40,7 @@ __all__ = [
     "DistillStage",
     "EvaluateSettings",
     "EvaluateStage",
+    "ExportSettings",
     "FinetuneSettings",
     "FinetuneStage",
     "IndexSettings",
@@ -145,17 +146,23 @@ class PredictSettings(Job):
 
     job: Literal["predict"]
     out: str
-    """The Parquet file of the scores; its `result.json` lies beside it."""
+    """The file of the scores, `.parquet` or `.csv`; its `result.json` lies beside it."""
     model: str
+    """Checkpoint folder, or an MLflow model URI (`models:/raydr@champion`)."""
     images: str
     """A folder, a glob or a manifest (`.parquet`) of photographs."""
     batch_size: PositiveInt = 64
+    images_per_part: PositiveInt = 2048
+    """How many photographs a prediction that is cut off may have to score again."""
+    heat_maps: bool = False
+    """A JPEG of every photograph as the network gets it, with what speaks for referable retinopathy in colour, in a
+    folder beside the scores; the column `heat_map` names it. Each takes one more pass through the network and back."""
 
     @field_validator("out")
     @classmethod
-    def _is_a_parquet_file(cls, out: str) -> str:
-        if not out.endswith(".parquet"):
-            raise ValueError(f"must be a file that ends with .parquet (got {out!r})")
+    def _is_a_table(cls, out: str) -> str:
+        if not is_table(out):
+            raise ValueError(f"must be a file that ends with .parquet or .csv (got {out!r})")
         return out
 
 
@@ -173,6 +180,20 @@ class CompareSettings(Job):
     a model should be chosen."""
     level: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     """Of the intervals."""
+
+
+class ExportSettings(Job):
+    """Settings of `raydr export`."""
+
+    job: Literal["export"]
+    model: str
+    """Checkpoint folder, or an MLflow model URI (`models:/raydr@champion`)."""
+    format: Literal["onnx", "torch-export"] = "onnx"
+    """`onnx`: `model.onnx` for ONNX Runtime and others, no pickle in it. `torch-export`: `model.pt2` for
+    `torch.export.load`, a zip archive of torch's own, which reads parts of it as pickles."""
+    images: str | None = None
+    """Photographs (a folder, a glob or a manifest) on which the exported model must compute what the original does;
+    the first 16 that can be read are taken. Null: made-up eyes."""
 
 
 class RunSettings(Job):
@@ -261,6 +282,11 @@ def check_standalone(model: DownstreamModelSettings, path: tuple[str, ...]) -> N
         raise wrong_keys([(path, text)])
 
 
+def is_table(out: str) -> bool:
+    """Whether results are one file, with what else there is of them beside it, and no folder."""
+    return out.endswith((".parquet", ".csv"))
+
+
 JOBS: dict[str, type[Job]] = {
     "index": IndexSettings,
     "prepare": PrepareSettings,
@@ -271,6 +297,7 @@ JOBS: dict[str, type[Job]] = {
     "evaluate": EvaluateSettings,
     "predict": PredictSettings,
     "compare": CompareSettings,
+    "export": ExportSettings,
     "run": RunSettings,
     "plan": PlanSettings,
 }

@@ -16,18 +16,23 @@ from raydr.images.preprocess import Preprocess
 
 
 def decode_with_errors(chunk: pa.Table, *, preprocess: Preprocess) -> dict[str, NDArray[np.generic]]:
-    """``row``, ``image`` uint8 [n, 3, S, S] and ``error`` of a chunk with ``row`` and ``uri``.
+    """``row``, ``uri``, ``image`` uint8 [n, 3, S, S] and ``error`` of a chunk with ``row`` and ``uri``.
 
     ``error`` is empty where all went well and `reason: message` where the picture is black instead.
     """
-    images = _black(chunk.num_rows, preprocess)
+    images, uris = _black(chunk.num_rows, preprocess), chunk["uri"].to_pylist()
     errors = [""] * chunk.num_rows
-    for number, picture in enumerate(decoded(chunk["uri"].to_pylist(), preprocess)):
+    for number, picture in enumerate(decoded(uris, preprocess)):
         if isinstance(picture, UnreadableImageError):
             errors[number] = str(picture)
         else:
             _put(images[number], picture)
-    return {"row": _integers(chunk["row"]), "image": images, "error": np.array(errors, dtype=object)}
+    return {
+        "row": _integers(chunk["row"]),
+        "uri": np.array(uris, dtype=object),
+        "image": images,
+        "error": np.array(errors, dtype=object),
+    }
 
 
 def decode_readable(chunk: pa.Table, *, preprocess: Preprocess) -> ColumnBatch:

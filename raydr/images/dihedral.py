@@ -4,8 +4,10 @@ from typing import Literal
 
 from torch import Tensor
 
+NumViews = Literal[1, 2, 4, 8]
 
-def dihedral_views(image: Tensor, num_views: Literal[1, 2, 4, 8]) -> list[Tensor]:
+
+def dihedral_views(image: Tensor, num_views: NumViews) -> list[Tensor]:
     """The first views of images [B, C, S, S] under the dihedral group of the square, the picture itself first.
 
     2: with its left-right mirror image; 4: with the top-bottom mirror image and both (half a turn); 8: the whole group,

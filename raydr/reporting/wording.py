@@ -7,12 +7,11 @@ import statistics
 from collections.abc import Sequence
 from typing import Protocol
 
+from raydr.grades import GRADE_NAMES  # noqa: F401  # for the templates
 from raydr.metrics.bootstrap import AucInterval
 from raydr.metrics.estimate import Estimate
 from raydr.metrics.evaluation import DatasetEvaluation
 from raydr.metrics.operating import PointFigures, Proportion
-
-GRADE_NAMES = ("none", "mild", "moderate", "severe", "proliferative")
 
 UNGRADABLE_WAYS = {
     "gradable": "Gradable only",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from raydr import storage
-from raydr.config.jobs import Job
+from raydr.config.jobs import Job, is_table
 from raydr.errors import InputError
 from raydr.tracking.runs import Tracking, open_tracker
 from raydr.workflows.console import duration, say
@@ -127,7 +127,7 @@ def perform(
     tracker.log_metrics(run_id, {**outcome.logged, "wall_seconds": result.seconds})
     tracker.end_run(run_id, "FINISHED")
     write_result(result)
-    if not out.endswith(".parquet"):
+    if not is_table(out):
         storage.delete_folder(storage.join(out, RAY_FOLDER))  # only an unfinished stage goes on from there
     say(f"{verb}: done in {duration(result.seconds)}")
     return result
@@ -141,10 +141,19 @@ def check_out(out: str, verb: str) -> StageResult | None:
     return previous
 
 
+def check_free(out: str, *names: str) -> None:
+    """Raise InputError where ``out``, or one of ``names`` in or beside it, is there though no job of ours began it."""
+    if storage.exists(result_uri(out)) or storage.exists(beside(out, RUN_FILE)):
+        return
+    for uri in ([out] if is_table(out) else []) + [beside(out, name) for name in names]:
+        if storage.exists(uri):
+            raise InputError(f"{uri}: out: is there already and is none of raydr's results; choose another name")
+
+
 def open_tracking(settings: Job, out: str) -> Tracking:
     """The tracker of the settings; its default store lies beside the results."""
     tracking = settings.tracking
-    folder = out.rpartition("/")[0] if out.endswith(".parquet") else out
+    folder = out.rpartition("/")[0] if is_table(out) else out
     return open_tracker(
         enabled=tracking.enabled, uri=tracking.uri, experiment=tracking.experiment, default_folder=folder
     )

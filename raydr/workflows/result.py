@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from raydr import storage
+from raydr.config.jobs import is_table
 from raydr.errors import InputError
 
 RESULT = "result.json"
@@ -54,8 +55,8 @@ def result_uri(out: str) -> str:
 
 
 def beside(out: str, name: str) -> str:
-    """A file in the folder ``out``; beside it, with its name before, where ``out`` is a single Parquet file."""
-    return f"{out.removesuffix('.parquet')}.{name}" if out.endswith(".parquet") else storage.join(out, name)
+    """A file in the folder ``out``; beside it, with its name before, where ``out`` is a single file."""
+    return f"{out.removesuffix('.parquet')}.{name}" if is_table(out) else storage.join(out, name)
 
 
 def write_result(result: StageResult) -> None:

@@ -10,7 +10,8 @@ from raydr.config.images import DataSettings
 from raydr.config.site import ClusterSettings
 from raydr.engine.package import NUM_OUTPUTS, Head, ModelDescription, read_description
 from raydr.errors import InputError
-from raydr.inference.scoring import NumViews, score_images
+from raydr.images.dihedral import NumViews
+from raydr.inference.scoring import score_images
 from raydr.training.teacher import Teacher, write_teacher_logits
 from raydr.workflows.console import say
 from raydr.workflows.images import Rows

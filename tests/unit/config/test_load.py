@@ -409,7 +409,7 @@ def test_no_line_speaks_pydantic(errors: Errors) -> None:
         assert word not in text
 
 
-def test_scores_go_into_a_parquet_file() -> None:
+def test_scores_go_into_a_parquet_or_csv_file() -> None:
     with pytest.raises(SettingsError) as caught:
         load("predict", [], overrides={"model": "m", "images": "i", "out": "scores"})
-    assert caught.value.lines == ("command line: out: must be a file that ends with .parquet (got 'scores')",)
+    assert caught.value.lines == ("command line: out: must be a file that ends with .parquet or .csv (got 'scores')",)

@@ -1,12 +1,14 @@
-"""How scoring shares out a cluster's CPUs."""
+"""How scoring shares out a cluster."""
 
 import pytest
 
-from raydr.inference.scoring import fit_cpus
+from raydr.data.nodes import Node
+from raydr.inference import placement
+from raydr.inference.placement import Placement, fit_cpus, fitted
 
 
 @pytest.mark.parametrize(
-    ("wanted", "nodes", "fitted"),
+    ("wanted", "nodes", "expected"),
     [
         ((1.0, 1.0), [2.0], (1.0, 1.0)),
         ((1.0, 1.0), [1.0], (0.5, 0.5)),
@@ -16,8 +18,50 @@ from raydr.inference.scoring import fit_cpus
         ((0.5, 8.0), [4.0, 4.0], (0.5, 4.0)),
     ],
 )
-def test_an_actor_and_a_decoding_task_always_fit_side_by_side(wanted, nodes, fitted):
+def test_an_actor_and_a_decoding_task_always_fit_side_by_side(wanted, nodes, expected):
     actor, decode = fit_cpus(*wanted, nodes)
-    assert (actor, decode) == pytest.approx(fitted, abs=1e-4)
+    assert (actor, decode) == pytest.approx(expected, abs=1e-4)
     assert actor + decode <= sum(nodes)
     assert max(actor, decode) <= max(nodes)
+
+
+@pytest.fixture
+def cluster_of(monkeypatch):
+    def build(*nodes):
+        alive = [Node(cpus, gpus, 1e9, {}) for cpus, gpus in nodes]
+        monkeypatch.setattr(placement, "alive_nodes", lambda: alive)
+
+    return build
+
+
+def fit(wanted=None, *, num_images=10_000, are_photographs=True):
+    place = fitted(wanted or Placement(), num_images=num_images, are_photographs=are_photographs)
+    return place.actors, place.cpus_per_actor, place.gpus_per_actor, place.decode_cpus
+
+
+def test_without_gpus_every_core_has_an_actor_that_decodes_for_itself(cluster_of):
+    cluster_of((2.0, 0.0), (5.0, 0.0))
+    assert fit() == (7, 1.0, 0.0, 0.0)
+    assert fit(Placement(cpus_per_actor=4.0)) == (7, 1.0, 0.0, 0.0)
+    assert fit(Placement(actors=3)) == (3, 1.0, 0.0, 0.0)
+    cluster_of((0.5, 0.0))
+    assert fit() == (1, 0.5, 0.0, 0.0)
+
+
+def test_gpus_are_taken_where_there_are_any_and_other_nodes_decode(cluster_of):
+    cluster_of((8.0, 2.0), (16.0, 0.0))
+    assert fit() == (2, 1.0, 1.0, 1.0)
+    assert fit(Placement(gpus_per_actor=0.5)) == (4, 1.0, 0.5, 1.0)
+
+
+def test_pictures_out_of_shards_are_decoded_by_tasks_beside_the_actors(cluster_of):
+    cluster_of((4.0, 0.0))
+    assert fit(are_photographs=False) == (2, 1.0, 0.0, 1.0)
+
+
+def test_few_images_start_few_actors_and_a_cluster_that_has_yet_to_grow_one(cluster_of):
+    cluster_of((32.0, 0.0))
+    assert fit(num_images=65)[0] == 2
+    assert fit(num_images=1)[0] == 1
+    cluster_of()
+    assert fit() == (1, 1.0, 0.0, 0.0)
