@@ -51,7 +51,8 @@ def say_summary(result: StageResult, stages: Mapping[str, StageResult], *, viewi
 
 def interval(auc: Mapping[str, Any]) -> str:
     """An AUC with its interval, as it is quoted."""
-    return f"{_three(auc['value'])} [{_three(auc['low'])}, {_three(auc['high'])}]"
+    value = _three(auc["value"])
+    return value if auc["value"] is None else f"{value} [{_three(auc['low'])}, {_three(auc['high'])}]"
 
 
 def _with_error(figures: Mapping[str, Any]) -> str:

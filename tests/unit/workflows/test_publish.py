@@ -1,4 +1,4 @@
-"""What a run's report takes from its stages."""
+"""What a run's report and its models in the registry take from its stages."""
 
 import dataclasses
 
@@ -9,7 +9,10 @@ import pytest
 from raydr.config.jobs import RunSettings
 from raydr.engine.package import ModelDescription
 from raydr.images.preprocess import Preprocess
+from raydr.tracking.models import LoggedModel
+from raydr.tracking.runs import NoTracker
 from raydr.workflows import publish
+from raydr.workflows.promotion import Promotion
 from raydr.workflows.publish import Chain
 from raydr.workflows.result import StageResult
 
@@ -84,3 +87,62 @@ def test_trials_refits_and_patients_of_the_search_are_in_the_report(settings, mo
     assert report.about.backbone == "resnet18"
     assert "5 labels" in report.about.training[1]
     assert report.about.start == "The student from this run's pretrained backbone, pretraining from random weights."
+
+
+@pytest.mark.parametrize("prepared", [True, False])
+def test_both_models_are_tagged_with_how_they_were_made_and_the_student_contends(
+    settings, monkeypatch, tmp_path, prepared
+):
+    auc = {"clinic": {"value": 0.8123, "low": 0.7, "high": 0.9}, "other": {"value": None, "low": None, "high": None}}
+    summary = [{"dataset": "clinic", "split": "train", "images": 9}]
+    summary.append({"dataset": "other", "split": "external", "images": 4})
+    metrics = {
+        "index": {"num_budget": 5, "summary": summary},
+        "finetune": {"val_auc": 0.8},
+        "search": {"val_auc": None},
+        "evaluate teacher": {"auc": auc},
+        "evaluate student": {"auc": auc},
+    }
+    file = str(tmp_path / "scores.parquet")
+    pq.write_table(scores(0.1), file)
+    artifacts = {"index": {"manifest": "m.parquet"}, "evaluate student": {"scores": file}}
+    stages = {
+        name: StageResult(name.split()[0], "o", f"digest {name}", "", 1.0, name, found, artifacts.get(name, {}), {})
+        for name, found in metrics.items()
+    }
+    if prepared:
+        stages["prepare"] = StageResult("prepare", "o", "d", "", 1.0, "", {}, {"shards": "s/shards"}, {})
+    made, contended, asked = {}, [], []
+
+    def register(tracker, run_id, *, folder, name, role, tags):
+        made[role] = (run_id, folder, name, tags)
+        return LoggedModel(f"models:/raydr/{len(made)}", str(len(made)))
+
+    def promote(tracker, name, version, *, margin, validation, score):
+        contended.append((name, version, margin, validation["image_id"].to_pylist()))
+        score("folder")
+        return Promotion(is_champion=False, reason="worse", compared_with="7")
+
+    monkeypatch.setattr(publish, "register", register)
+    monkeypatch.setattr(publish, "promote", promote)
+    monkeypatch.setattr(publish, "score_champion", lambda *found, **named: asked.append((*found, named)))
+    found = publish._register(settings, "runs/clinic", Chain(stages, teacher="t", student="s"), NoTracker())
+    assert {role: (run_id, folder) for role, (run_id, folder, *_) in made.items()} == {
+        "teacher": ("finetune", "t"),
+        "student": ("search", "s"),
+    }
+    assert made["teacher"][-1] == {
+        "raydr.label_budget": "5",
+        "raydr.settings_digest": "digest finetune",
+        "raydr.validation_auc": "0.8000",
+        "raydr.datasets": "clinic train (9), other external (4)",
+        "raydr.auc.clinic": "0.812 [0.700, 0.900]",
+        "raydr.auc.other": "not defined",
+    }
+    assert made["student"][-1]["raydr.validation_auc"] == "not defined"
+    assert contended == [("raydr", "2", 0.05, ["v"])]
+    shards = "s/shards" if prepared else None
+    assert asked == [(settings, "folder", {"manifest": "m.parquet", "shards": shards, "out": "runs/clinic"})]
+    assert found["promotion"] == {"reason": "worse", "compared_with": "7", "difference": None}
+    assert found["champion"] is False
+    assert found["student_model"] == "models:/raydr/2"
