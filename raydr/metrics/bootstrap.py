@@ -41,8 +41,9 @@ def auc_resamples(
     patient = patient_numbers(patients, len(scores))
     ranked = ranking(truth, scores, patient)
     blocks = patient_counts(patient, num_resamples=num_resamples, seed=seed)
-    resamples = np.concatenate([np.empty(0), *(counted_auc(ranked, counts) for counts in blocks)])
-    return resamples[np.isfinite(resamples)]
+    resamples: Floats = np.concatenate([np.empty(0), *(counted_auc(ranked, counts) for counts in blocks)])
+    found: Floats = resamples[np.isfinite(resamples)]
+    return found
 
 
 def auc_interval(

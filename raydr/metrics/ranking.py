@@ -1,6 +1,7 @@
 """A data set in the order of its scores, sorted once for all resamples of its patients."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,7 +74,7 @@ def _running(counts: Counts, patient: NDArray[np.intp]) -> Counts:
     return sums
 
 
-def _ratio(parts: NDArray[np.generic], wholes: NDArray[np.generic]) -> Floats:
+def _ratio(parts: NDArray[np.number[Any]], wholes: NDArray[np.signedinteger[Any]]) -> Floats:
     ratios: Floats = np.full(len(parts), np.nan)
     np.divide(parts, wholes, out=ratios, where=wholes > 0)
     return ratios

@@ -73,11 +73,13 @@ def test_wilson_bounds_are_where_the_score_test_just_rejects():
 
 def test_a_level_holds_for_every_share(tied_scores):
     truth, scores = tied_scores
-    half, most = (at_threshold(truth, scores, 1.0, level=level) for level in (0.5, 0.99))
-    assert half.sensitivity == wilson_interval(half.sensitivity.value, truth.sum(), level=0.5)
-    for share in ("sensitivity", "specificity", "ppv", "npv"):
-        one, other = getattr(half, share), getattr(most, share)
-        assert other.low < one.low < one.value < one.high < other.high
+    for patients in (None, np.arange(400) // 2):
+        half, most = (at_threshold(truth, scores, 1.0, patients=patients, level=level) for level in (0.5, 0.99))
+        for share in ("sensitivity", "specificity", "ppv", "npv"):
+            one, other = getattr(half, share), getattr(most, share)
+            assert other.low < one.low < one.value < one.high < other.high
+    alone = at_threshold(truth, scores, 1.0, level=0.5).sensitivity
+    assert alone == wilson_interval(alone.value, truth.sum(), level=0.5)
 
 
 def test_wilson_interval_never_leaves_the_unit_interval_nor_its_own_value():
