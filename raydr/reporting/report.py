@@ -15,6 +15,8 @@ from raydr.reporting.model_facts import ModelFacts
 from raydr.reporting.page import render_page
 from raydr.reporting.search_report import Refit, Trial
 
+CHOSEN_ON_VALIDATION = "Thresholds were chosen on the validation patients, never on these images."
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -53,7 +55,7 @@ class Report:
     """By data set, the first model's AUC less the second one's on the same patients."""
     internal: str = ""
     """The data set whose patients come from where the training ones do; the others are external. Unsaid where empty."""
-    thresholds_from: str = "Thresholds were chosen on the validation patients, never on these images."
+    thresholds_from: str = CHOSEN_ON_VALIDATION
     """Where operating points come from, in a sentence."""
     stages: Sequence[Stage] = ()
     trials: Sequence[Trial] = ()

@@ -1,6 +1,5 @@
 """The report of `raydr evaluate`, filled with what it found."""
 
-import dataclasses
 import datetime
 from collections.abc import Sequence
 
@@ -10,7 +9,7 @@ from raydr.config.jobs import EvaluateSettings
 from raydr.config.show import as_toml
 from raydr.metrics.evaluation import DatasetEvaluation
 from raydr.reporting.pictures import pictures_of
-from raydr.reporting.report import Report
+from raydr.reporting.report import CHOSEN_ON_VALIDATION, Report
 from raydr.tracking.store import without_credentials
 from raydr.workflows.documents import software, title_of
 from raydr.workflows.job import Stage
@@ -35,12 +34,13 @@ def evaluation_report(
         pictures: The photographs to show; None where there are none, or none may be shown.
     """
     worst, highest = ((), ()) if pictures is None else pictures_of(pictures)
-    report = Report(
+    return Report(
         title=title_of(settings, "evaluate"),
         created=datetime.datetime.now(datetime.UTC),
         models={"model": evaluations},
         data=scored.data,
         notes=scored.notes,
+        thresholds_from=_thresholds_from(settings, evaluations),
         settings=without_credentials(as_toml(settings)),
         environment=software(),
         digests={"settings": stage.settings_digest, **stage.inputs},
@@ -48,6 +48,11 @@ def evaluation_report(
         highest_scored=highest,
         about=scored.about,
     )
-    if settings.operating_points is None:
-        return report
-    return dataclasses.replace(report, thresholds_from="Thresholds were given in the settings.")
+
+
+def _thresholds_from(settings: EvaluateSettings, evaluations: Sequence[DatasetEvaluation]) -> str:
+    if settings.operating_points is not None:
+        return "Thresholds were given in the settings."
+    if any(found.points for found in evaluations):
+        return CHOSEN_ON_VALIDATION
+    return "There are no thresholds: none is given, and there are no validation images of both classes."

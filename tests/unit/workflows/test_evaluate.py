@@ -229,3 +229,17 @@ def test_photographs_of_patients_are_in_the_report_only_where_the_settings_let_t
     artifacts = read_result("out").artifacts
     assert ("pictures" in artifacts) == allowed
     assert ("data:image/jpeg" in Path(artifacts["report"]).read_text()) == allowed
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ((), "There are no thresholds"),
+        (("--set", "operating_points.ours=0.5"), "Thresholds were given in the settings"),
+    ],
+)
+def test_the_report_says_where_thresholds_come_from(work, more, words):
+    write(*columns())
+    assert evaluate(*more) == 0
+    for name in ("report", "model_card"):
+        assert words in Path(read_result("out").artifacts[name]).read_text()
