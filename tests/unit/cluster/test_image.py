@@ -93,3 +93,12 @@ def test_no_file_names_a_registry_or_holds_a_secret() -> None:
             assert re.fullmatch(r"(raydr|postgres):[\w.-]+", image), path
         assert not re.search(r"(?i)(password|secret|token)['\"]?\s*[:=]\s*['\"]?[A-Za-z0-9+/]{16,}", text), path
         assert "PRIVATE KEY" not in text, path
+
+
+def test_the_readme_names_every_file_and_no_other() -> None:
+    text = (CLUSTER / "README.md").read_text()
+    for path in CLUSTER.rglob("*"):
+        if path.is_file() and path.name not in ("README.md", "Dockerfile.dockerignore"):
+            assert re.search(rf"\b{re.escape(path.name)}\b", text), path
+    named = set(re.findall(r"(?:cluster|jobs|tests)/[\w./-]+", text))
+    assert {name for name in named if not (ROOT / name).exists()} == {"cluster/SITE.toml"}
