@@ -26,7 +26,7 @@ HOLD = """
 import time
 import ray
 ray.init(log_to_driver=False)
-task = ray.remote(time.sleep).remote(60)
+task = ray.remote(lambda: time.sleep(60)).remote()
 print("held", flush=True)
 ray.get(task)
 """
@@ -57,7 +57,7 @@ def environment() -> Iterator[dict[str, str]]:
         family = [*parent.children(recursive=True), parent]
         for process in family:
             process.terminate()
-        for process in psutil.wait_procs(family, timeout=10)[1]:
+        for process in psutil.wait_procs(family, timeout=3)[1]:
             process.kill()
         head.wait(timeout=10)
         shutil.rmtree(folder, ignore_errors=True)
