@@ -23,6 +23,7 @@ from raydr.search.sampling import Proposals, drawn_sample, planned, resumed
 from raydr.search.schedulers import build_scheduler
 from raydr.search.trial import TrialImages, folder_prefix, run_trial
 from raydr.search.watch import Audience, Watch
+from raydr.training.gauges import SEARCH_GAUGES, Gauges
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,9 @@ def search(
     if not any(math.isfinite(record.best_auc) for record in past.values()):  # what failed them all may be put right
         past = {number: record for number, record in past.items() if record.status != "failed"}
     audience.begin(past)
-    watch = Watch(records, past, audience, states=folders.states if _is_dropped(settings) else None, keep=distill.keep)
+    gauges = Gauges(SEARCH_GAUGES, folders.name)
+    states = folders.states if _is_dropped(settings) else None
+    watch = Watch(records, past, audience, gauges, states=states, keep=distill.keep)
     if sum(record.status != "running" for record in past.values()) < settings.trials:
         shortened = distill.model_dump(mode="json")
         shortened["optim"]["epochs"] = settings.epochs

@@ -1,6 +1,7 @@
 """What becomes of each trial: written down, and passed on to whoever follows the search."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -10,8 +11,10 @@ from ray import tune
 from ray.tune.experiment import Trial
 
 from raydr import storage
+from raydr.search.ranking import best_first
 from raydr.search.records import TrialRecord, TrialRecords
 from raydr.search.trial import ROW, folder_prefix
+from raydr.training.gauges import Gauges
 
 
 class Audience(Protocol):
@@ -34,6 +37,7 @@ class Watch(tune.Callback):
         store: Where the records are written.
         records: Of earlier attempts at the search.
         audience: Told of every epoch and end.
+        gauges: Show how many trials there are and the best one's AUC.
         states: Folder of the trials' states, to delete those of a trial that is done; None: they stay.
         keep: The epoch of a trial that counts.
     """
@@ -43,13 +47,15 @@ class Watch(tune.Callback):
         store: TrialRecords,
         records: Mapping[int, TrialRecord],
         audience: Audience,
+        gauges: Gauges,
         *,
         states: str | None,
         keep: Literal["best", "last"],
     ) -> None:
         self.records = dict(records)
-        self._store, self._audience, self._states, self._keep = store, audience, states, keep
+        self._store, self._audience, self._gauges, self._states, self._keep = store, audience, gauges, states, keep
         self._numbers: dict[str, int] = {}
+        self._show()
 
     def value_of(self, number: int) -> float:
         """The best validation AUC of a trial; NaN where it reported none."""
@@ -60,6 +66,7 @@ class Watch(tune.Callback):
         if (number := self._number(trial)) not in self.records:
             self.records[number] = TrialRecord(number, trial.config["trial"]["sample"], keep=self._keep)
             self._store.write(self.records[number])
+            self._show()
 
     def on_trial_result(
         self,
@@ -77,6 +84,7 @@ class Watch(tune.Callback):
             return
         record.take_in(result[ROW], sample)
         self._store.write(record)
+        self._show()
         self._audience.epoch(record.number, sample, result[ROW])
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:  # noqa: ARG002
@@ -100,9 +108,16 @@ class Watch(tune.Callback):
         # PBT copies another trial's configuration, number included: what counts is the one it began with.
         return self._numbers.setdefault(trial.trial_id, trial.config["trial"]["number"])
 
+    def _show(self) -> None:
+        count = Counter(record.status for record in self.records.values())
+        best = best_first(list(self.records.values()))
+        figures = {status: float(count[status]) for status in ("running", "done", "failed")}
+        self._gauges.show(figures | ({"best_auc": best[0].best_auc} if best else {}))
+
     def _end(self, record: TrialRecord) -> None:
         record.status = "done" if record.error is None else "failed"
         self._store.write(record)
+        self._show()
         if self._states is not None and record.error is None:
             _drop_states(self._states, record.number)
         self._audience.ended(record)

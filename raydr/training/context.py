@@ -17,6 +17,7 @@ from raydr.engine.context import SaveState, Wish
 from raydr.engine.machine import machine_figures
 from raydr.training.board import Board, Listener
 from raydr.training.drain import DrainWatch
+from raydr.training.gauges import TRAINING_GAUGES, Gauges
 from raydr.training.states import NUM_RESUMABLE, SavedStates
 
 _LOG: Final = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ class RayContext:
         self._board = board
         self._listener = Listener(board) if board is not None and self.rank == 0 else None
         self._drain = DrainWatch()
+        self._gauges = Gauges(TRAINING_GAUGES, ray.train.get_context().get_experiment_name())
         storage = ray.train.get_context().get_storage()
         self._states = SavedStates(storage.storage_filesystem, storage.experiment_fs_path)
         self._slot = threading.Semaphore()
@@ -74,7 +76,8 @@ class RayContext:
         return max(told, Wish.SAVE) if self._drain.is_new() else told
 
     def tell(self, figures: Mapping[str, float]) -> None:
-        """Put them on the board, with how busy this machine is."""
+        """Put them on the board, with how busy this machine is, and show them to Prometheus."""
+        self._gauges.show(figures)
         if self._board is not None:
             self._board.put_figures({**figures, **machine_figures(self.device)})
 

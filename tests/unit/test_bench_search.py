@@ -17,7 +17,8 @@ def bench():
         import bench_search
         from search_contenders import Course
 
-        known = {"teacher": 2.0, "refit": 5.0, "epochs_share": 40.0, "trial_overhead": 1.5, "standard_error": 0.02}
+        known = {"teacher": 2.0, "refit": 5.0, "epochs_share": 40.0, "trial_overhead": 1.5}
+        known |= {"teacher_as_epochs": 7.0, "standard_error": 0.02}
         found = bench_search.Bench(Path("unused"), {}, 2)
         found.courses = {
             "raydr": [Course(20.0, [(5.0, 0.70), (8.0, 0.79), (12.0, 0.80)], 10, known)],
