@@ -61,7 +61,7 @@ def beside(out: str, name: str) -> str:
 def write_result(result: StageResult) -> None:
     """Write `result.json`, whole or not at all; what is not a number is null there."""
     content = {key: value for key, value in dataclasses.asdict(result).items() if key != "up_to_date"}
-    text = json.dumps(_finite(content), indent=2, allow_nan=False)
+    text = json.dumps(finite(content), indent=2, allow_nan=False)
     storage.write_bytes(result.uri, text.encode())
 
 
@@ -76,9 +76,10 @@ def read_result(out: str) -> StageResult | None:
         raise InputError(f"{uri}: is no result of raydr: {error}") from None
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """``value`` as JSON can hold it: what is not a finite number is null."""
     if isinstance(value, Mapping):
-        return {str(key): _finite(inner) for key, inner in value.items()}
+        return {str(key): finite(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
+        return [finite(inner) for inner in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -13,10 +13,12 @@ from ray.cluster_utils import Cluster
 from raydr.config.site import ClusterSettings
 from raydr.data.blocks import DecodeRoom, map_plan
 from raydr.data.epochs import start_clock
+from raydr.data.nodes import alive_nodes
 from raydr.data.order import shuffled_rows
 from raydr.errors import InputError
+from raydr.training.room import check_room
 from raydr.training.streams import StreamedBatches
-from raydr.training.trainer import check_room, trainer_label
+from raydr.training.trainer import trainer_label
 
 NUM_IMAGES, STORE = 64, 80 * 2**20
 SETTINGS = ClusterSettings(num_workers=1, gpus_per_worker=1.0, cpus_per_worker=1.0, decode_label="tier=cpu")
@@ -49,7 +51,7 @@ class Trainer:
 def refusal(**changes):
     """What a training with these settings is told."""
     try:
-        check_room(SETTINGS.model_copy(update=changes))
+        check_room(SETTINGS.model_copy(update=changes), alive_nodes())
     except InputError as error:
         return str(error)
     return None
