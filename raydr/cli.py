@@ -1,6 +1,7 @@
 """The command line: one verb a stage, settings from TOML; 0 done, 1 failed, 2 bad settings or input."""
 
 import argparse
+import importlib
 import io
 import json
 import os
@@ -14,6 +15,7 @@ from types import FrameType
 from typing import Any, ClassVar, Protocol
 
 from raydr import __version__
+from raydr.cluster_commands import add_doctor, add_progress_option, add_submit, doctor_settings, speak_as
 from raydr.errors import InputError, RunError, SettingsError, StoppedRun
 
 STORY = """\
@@ -45,6 +47,8 @@ examples:
   raydr run --config jobs/run.toml --config cluster/local.toml --set seed=1
   raydr predict --model runs/demo/search/model --images photos/ --out scores.parquet
   raydr plan --config jobs/plan.toml                       how many CPUs for how many GPUs?
+  raydr doctor --config jobs/run.toml --config cluster/SITE.toml     would it run on that cluster?
+  raydr submit --follow -- run --config jobs/run.toml --set out=s3://BUCKET/NAME     as a job of a Ray cluster
   raydr config check jobs cluster                          are all files right?
 
 exit status: 0 done, 1 failed, 2 settings or input that cannot be used; ended by a signal: 130 Ctrl-C, 143 SIGTERM.
@@ -90,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name = f"raydr {options.verb}"
     try:
         with sigterm_raises():
-            options.command(options)
+            status = options.command(options)
             sys.stdout.flush()
     except StoppedRun as stop:
         word = "terminated" if stop.number == signal.SIGTERM else "interrupted"
@@ -106,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 141
     except Exception as error:  # noqa: BLE001 - the last resort of a command line
         return _report(error, name)
-    return 0
+    return int(status or 0)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -119,7 +123,10 @@ def build_parser() -> argparse.ArgumentParser:
         one = verbs.add_parser(verb, help=text, description=f"{text[0].upper()}{text[1:]}.", formatter_class=plain)
         _add_settings_options(one, verb)
         one.add_argument("--dry-run", action="store_true", help="print the effective settings as TOML and stop")
+        add_progress_option(one)
         one.set_defaults(command=_run_verb)
+    add_submit(verbs, settings_of=_settings_of)
+    _add_settings_options(add_doctor(verbs), "doctor")
     config = verbs.add_parser("config", help="check, show and describe settings", formatter_class=plain)
     actions = config.add_subparsers(title="actions", dest="action", metavar="ACTION", required=True)
     check = actions.add_parser("check", help="validate job files and overlays, one line a file")
@@ -152,20 +159,24 @@ def _add_settings_options(parser: argparse.ArgumentParser, verb: str) -> None:
 
 
 def _settings(verb: str, options: argparse.Namespace) -> Any:
-    from raydr.config.load import COMMAND_LINE, load
-    from raydr.config.override import parse_value
+    from raydr.config.load import COMMAND_LINE, assignments, load
 
-    overrides: dict[str, Any] = {}
-    for text in options.set:
-        key, separator, value = text.partition("=")
-        if not separator:
-            raise SettingsError([f"{COMMAND_LINE}: --set {text}: has no value; write --set KEY=VALUE"])
-        overrides[key.strip()] = parse_value(value.strip())
+    overrides = assignments(options.set)
     given = {name: getattr(options, name) for name in FLAGS.get(verb, {})}
     overrides |= {name: value for name, value in given.items() if value is not None}
     if not options.config and not overrides:
         raise SettingsError([f"{COMMAND_LINE}: --config: is required and missing; try jobs/{verb}.toml"])
     return load(verb, options.config, overrides=overrides)
+
+
+def _settings_of(words: Sequence[str]) -> Any:
+    """What a command line, the verb first, would run with."""
+    options = build_parser().parse_args(words)
+    if options.verb in VERBS:
+        return _settings(options.verb, options)
+    if options.verb == "doctor":
+        return doctor_settings(options)
+    raise InputError(f"{options.verb}: runs here, not as a job; allowed: {', '.join(VERBS)}, doctor")
 
 
 def _run_verb(options: argparse.Namespace) -> None:
@@ -178,56 +189,18 @@ def _run_verb(options: argparse.Namespace) -> None:
     from raydr.workflows.environment import set_environment
 
     set_environment(settings.cluster.address)
+    speak_as(options)
     result = dispatch(options.verb, settings)
-    sys.stdout.write(f"result: {result.uri}\n")
+    from raydr.workflows.console import say
+
+    say(f"result: {result.uri}", result=result.uri)
 
 
-def dispatch(verb: str, settings: Any) -> StageResult:  # noqa: C901 - one case a verb
-    """Run one verb; only its own workflow is imported."""
-    result: StageResult
-    match verb:
-        case "index":
-            from raydr.workflows.index import index
-
-            result = index(settings)
-        case "prepare":
-            from raydr.workflows.prepare import prepare
-
-            result = prepare(settings)
-        case "pretrain":
-            from raydr.workflows.pretrain import pretrain
-
-            result = pretrain(settings)
-        case "finetune":
-            from raydr.workflows.finetune import finetune
-
-            result = finetune(settings)
-        case "distill":
-            from raydr.workflows.distill import distill
-
-            result = distill(settings)
-        case "search":
-            from raydr.workflows.search import search
-
-            result = search(settings)
-        case "evaluate":
-            from raydr.workflows.evaluate import evaluate
-
-            result = evaluate(settings)
-        case "predict":
-            from raydr.workflows.predict import predict
-
-            result = predict(settings)
-        case "run":
-            from raydr.workflows.run import run
-
-            result = run(settings)
-        case "plan":
-            from raydr.workflows.plan import plan
-
-            result = plan(settings)
-        case _:
-            raise InputError(f"{verb}: no such verb; allowed: {', '.join(VERBS)}")
+def dispatch(verb: str, settings: Any) -> StageResult:
+    """Run one verb: the function of its name in the module of its name, and only that workflow is imported."""
+    if verb not in VERBS:
+        raise InputError(f"{verb}: no such verb; allowed: {', '.join(VERBS)}")
+    result: StageResult = getattr(importlib.import_module(f"raydr.workflows.{verb}"), verb)(settings)
     return result
 
 
