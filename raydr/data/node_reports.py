@@ -143,7 +143,7 @@ class NodeProbes:
 
     def __init__(self, nodes: Sequence[Node], *, patience_s: float = _PATIENCE_S) -> None:
         self._nodes, self._patience_s = nodes, patience_s
-        self._probes = [
+        self._probes: list[Any] = [
             ray.remote(NodeProbe)
             .options(num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node.node_id, soft=False))
             .remote()

@@ -1,11 +1,12 @@
 """`raydr doctor`: what is wrong with a cluster for a job, and what to do about it, before anything is spent."""
 
 import dataclasses
+import logging
 import os
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import ray
 from ray.exceptions import RayError
@@ -99,7 +100,8 @@ def _driver_storage_fault(sent: str) -> str:
 
 
 def _dashboard() -> str:
-    url = ray.init(ignore_reinit_error=True).address_info["webui_url"]  # so is an open connection asked
+    context: Any = ray.init(ignore_reinit_error=True, logging_level=logging.WARNING)  # so is an open one asked
+    url = context.address_info["webui_url"]
     return f"http://{url}" if url else ""
 
 

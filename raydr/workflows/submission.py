@@ -66,8 +66,8 @@ def connect(address: str | None) -> tuple[JobSubmissionClient, str]:
     Args:
         address: `http://HOST:8265`; None: what RAY_API_SERVER_ADDRESS or RAY_ADDRESS say, or a Ray on this machine.
     """
-    for name in ("dashboard_sdk", "job.sdk"):  # they announce every request
-        logging.getLogger(f"ray.dashboard.modules.{name}").setLevel(logging.WARNING)
+    for name in ("dashboard.modules.dashboard_sdk", "dashboard.modules.job.sdk", "_private.runtime_env"):
+        logging.getLogger(f"ray.{name}").setLevel(logging.ERROR)  # they tell of every request and every ignored file
     if address is not None:
         os.environ[_ADDRESS] = address  # what the environment says would win
     shown = without_credentials(address or os.environ.get(_ADDRESS) or os.environ.get("RAY_ADDRESS") or "this machine")
