@@ -241,7 +241,6 @@ def test_the_doctor_is_the_smallest_job_and_finds_a_cluster_well(head: Head, job
     status, lines = head.raydr("--", "doctor", "--config", str(job_file))
     assert status == 0, lines
     text = "\n".join(lines)
-    print(text)
     for found in (
         f"ok       versions: python {platform.python_version()}, ray {ray.__version__}, ",
         "ok       placement: trainers and decoding have a place on 2 CPUs and 0 GPUs",

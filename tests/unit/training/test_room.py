@@ -52,6 +52,10 @@ def test_nodes_that_only_decode_hold_no_trainer():
     settings = {"gpus_per_worker": 1.0, "decode_label": "tier=cpu"}
     assert refusal(nodes, cpus_per_worker=2.0, decode_cpus=8.0, **settings) is None
     assert refusal([nodes[0], node(1.0, gpus=1.0), node(1.0)], cpus_per_worker=2.0, **settings) is not None
+    labelled_with_gpus = [node(8.0, gpus=2.0, tier="cpu"), node(4.0, gpus=1.0)]
+    told = refusal(labelled_with_gpus, num_workers=2, cpus_per_worker=1.0, **settings)
+    assert told is not None
+    assert "the cluster's nodes hold 1;" in told
 
 
 def test_a_cluster_that_grows_is_not_judged_by_its_present_size():
