@@ -39,7 +39,7 @@ pytestmark = pytest.mark.ray
 ROOT = Path(__file__).parents[2]
 RAY = [sys.executable, "-m", "ray.scripts.scripts"]
 START_SECONDS = 240
-EPOCHS = 40
+EPOCHS = 12
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,15 @@ class Head:
     def raydr(self, *words: str, environment: dict[str, str] | None = None) -> tuple[int, list[str]]:
         """The exit status of `raydr submit --follow WORDS`, and all that it printed."""
         return _finish(self.start(*words, environment=environment))
+
+    def stop(self, submission_id: str) -> None:
+        """What `ray job stop --no-wait` asks for."""
+        headers = {"Authorization": f"Bearer {self.environment['RAY_AUTH_TOKEN']}"}
+        request = urllib.request.Request(
+            f"{self.address}/api/jobs/{submission_id}/stop", headers=headers, method="POST"
+        )
+        with urllib.request.urlopen(request, timeout=10):
+            pass
 
     def status(self, token: str | None) -> int:
         """The HTTP status of the job API for a request with ``token``."""
@@ -273,6 +282,17 @@ def test_a_refused_token_is_one_line(head: Head, changes: dict[str, str]) -> Non
     assert lines[0].startswith(f"raydr: submit: {head.address} refuses this token, or wants one (Authentication ")
 
 
+def test_a_cluster_that_does_not_let_a_verb_join_is_one_line(head: Head) -> None:
+    doctor = [sys.executable, "-m", "raydr", "doctor", "--set", f"cluster.address={head.gcs_address}"]
+    environment = {**head.environment, "RAY_AUTH_TOKEN": "x" * 64}
+    done = subprocess.run(doctor, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1, done.stdout + done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("raydr: ")]
+    assert line.startswith(f"raydr: cluster: {head.gcs_address} cannot be joined (")
+    assert "RAY_AUTH_TOKEN" in line
+    assert "Traceback" not in done.stderr
+
+
 def test_a_job_outlives_its_follower_saves_when_stopped_and_goes_on_when_submitted_again(
     head: Head, tmp_path: Path, write_photographs: Callable[[Path, int], list[str]]
 ) -> None:
@@ -289,8 +309,7 @@ def test_a_job_outlives_its_follower_saves_when_stopped_and_goes_on_when_submitt
     ]
     again = head.start(*words)
     _wait_for_a_state(tmp_path / "out")
-    stop = [*RAY, "job", "stop", "--address", head.address, "--no-wait", "train"]
-    subprocess.run(stop, env=head.environment, capture_output=True, check=True, timeout=60)
+    head.stop("train")
     status, lines = _finish(again)
     assert status == 143, lines
     assert lines[0] == f"train: is under way already on {head.address}"
