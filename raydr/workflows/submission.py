@@ -168,7 +168,7 @@ def follow(client: JobApi, submission_id: str, write: Callable[[str], object]) -
     while True:
         before = shown.length
         try:
-            asyncio.run(shown.tail(client.tail_job_logs(submission_id)))
+            shown.tail(client.tail_job_logs(submission_id))
             info = client.get_job_info(submission_id)
         except _LOST as error:
             if "404" in str(error):
@@ -193,8 +193,15 @@ class _Shown:
         self.length = 0
         self._write = write
 
-    async def tail(self, pieces: AsyncIterator[str]) -> None:
+    def tail(self, pieces: AsyncIterator[str]) -> None:
         """Show what is new in a log that comes from its beginning."""
+        tailing = self._tail(pieces)
+        try:
+            asyncio.run(tailing)
+        finally:
+            tailing.close()  # Ctrl-C may come before it has begun, of which Python would warn
+
+    async def _tail(self, pieces: AsyncIterator[str]) -> None:
         passed = 0
         async for piece in pieces:
             new = piece[max(0, self.length - passed) :]

@@ -1,5 +1,7 @@
 """Attempts at a job and how they end, on a job API that is kept in memory."""
 
+import gc
+
 import pytest
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobDetails, JobStatus
@@ -105,6 +107,17 @@ def test_a_cluster_that_has_forgotten_the_job_or_does_not_answer_is_told(api, mo
     api.connections = [[ConnectionError("refused")]]
     with pytest.raises(RunError, match="raydr-run-1 may go on"):
         follow(api, "raydr-run-1", lambda _: None)
+
+
+def test_ctrl_c_before_the_log_begins_is_an_interruption_and_no_warning(api, monkeypatch, recwarn):
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(submission.asyncio, "run", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        follow(api, "raydr-run-1", lambda _: None)
+    gc.collect()
+    assert not [str(warning.message) for warning in recwarn]
 
 
 LOG = "Job entrypoint command failed with exit code 2, last available logs (truncated to 20,000 chars):\nfirst\nwhy\n"
