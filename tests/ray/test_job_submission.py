@@ -293,6 +293,7 @@ def test_a_cluster_that_does_not_let_a_verb_join_is_one_line(head: Head) -> None
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.survival
 def test_a_job_outlives_its_follower_saves_when_stopped_and_goes_on_when_submitted_again(
     head: Head, tmp_path: Path, write_photographs: Callable[[Path, int], list[str]]
 ) -> None:
