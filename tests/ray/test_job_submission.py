@@ -260,6 +260,8 @@ def test_the_doctor_is_the_smallest_job_and_finds_a_cluster_well(head: Head, job
         assert found in text
     assert "stopping" not in text, "the job has no time to save when it is stopped"
     assert not list((job_file.parent / "out").iterdir()), "the doctor left something behind"
+    logs = b"".join(file.read_bytes() for file in head.folder.rglob("runtime_env*.log"))
+    assert b"RAY_JOB_STOP_WAIT_TIME_S" in logs, "Ray logs no environment any more, so --env could take secrets"
     assert re.fullmatch(r"raydr submit: raydr-doctor-[0-9a-f]{10} is done", lines[-1])
 
 
