@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Any, ClassVar, Protocol
 
 from raydr import __version__
+from raydr.cluster_commands import add_doctor, add_progress_option, add_submit, doctor_settings, speak_as
 from raydr.errors import InputError, RunError, SettingsError, StoppedRun
 
 STORY = """\
@@ -50,6 +51,8 @@ examples:
   raydr compare runs/a/evaluate-student runs/b/evaluate-student --out a-or-b
   raydr evaluate --scores scores.csv --labels labels.csv --out evaluation
   raydr plan --config jobs/plan.toml                       how many CPUs for how many GPUs?
+  raydr doctor --config jobs/run.toml --config cluster/SITE.toml     would it run on that cluster?
+  raydr submit --follow -- run --config jobs/run.toml --set out=s3://BUCKET/NAME     as a job of a Ray cluster
   raydr config check jobs cluster                          are all files right?
 
 exit status: 0 done, 1 failed, 2 settings or input that cannot be used; ended by a signal: 130 Ctrl-C, 143 SIGTERM.
@@ -115,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name = f"raydr {options.verb}"
     try:
         with sigterm_raises():
-            options.command(options)
+            status = options.command(options)
             sys.stdout.flush()
     except StoppedRun as stop:
         word = "terminated" if stop.number == signal.SIGTERM else "interrupted"
@@ -131,7 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 141
     except Exception as error:  # noqa: BLE001 - the last resort of a command line
         return _report(error, name)
-    return 0
+    return int(status or 0)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -144,7 +147,10 @@ def build_parser() -> argparse.ArgumentParser:
         one = verbs.add_parser(verb, help=text, description=f"{text[0].upper()}{text[1:]}.", formatter_class=plain)
         _add_settings_options(one, verb)
         one.add_argument("--dry-run", action="store_true", help="print the effective settings as TOML and stop")
+        add_progress_option(one)
         one.set_defaults(command=_run_verb)
+    add_submit(verbs, settings_of=_settings_of)
+    _add_settings_options(add_doctor(verbs), "doctor")
     config = verbs.add_parser("config", help="check, show and describe settings", formatter_class=plain)
     actions = config.add_subparsers(title="actions", dest="action", metavar="ACTION", required=True)
     check = actions.add_parser("check", help="validate job files and overlays, one line a file")
@@ -179,20 +185,24 @@ def _add_settings_options(parser: argparse.ArgumentParser, verb: str) -> None:
 
 
 def _settings(verb: str, options: argparse.Namespace) -> Any:
-    from raydr.config.load import COMMAND_LINE, load
-    from raydr.config.override import parse_value
+    from raydr.config.load import COMMAND_LINE, assignments, load
 
-    overrides: dict[str, Any] = {}
-    for text in options.set:
-        key, separator, value = text.partition("=")
-        if not separator:
-            raise SettingsError([f"{COMMAND_LINE}: --set {text}: has no value; write --set KEY=VALUE"])
-        overrides[key.strip()] = parse_value(value.strip())
+    overrides = assignments(options.set)
     given = {name: getattr(options, name) for name in (*POSITIONS.get(verb, {}), *FLAGS.get(verb, {}))}
     overrides |= {name: value for name, value in given.items() if value is not None}
     if not options.config and not overrides:
         raise SettingsError([f"{COMMAND_LINE}: --config: is required and missing; try jobs/{verb}.toml"])
     return load(verb, options.config, overrides=overrides)
+
+
+def _settings_of(words: Sequence[str]) -> Any:
+    """What a command line, the verb first, would run with."""
+    options = build_parser().parse_args(words)
+    if options.verb in VERBS:
+        return _settings(options.verb, options)
+    if options.verb == "doctor":
+        return doctor_settings(options)
+    raise InputError(f"{options.verb}: runs here, not as a job; allowed: {', '.join(VERBS)}, doctor")
 
 
 def _run_verb(options: argparse.Namespace) -> None:
@@ -205,8 +215,11 @@ def _run_verb(options: argparse.Namespace) -> None:
     from raydr.workflows.environment import set_environment
 
     set_environment(settings.cluster.address)
+    speak_as(options)
     result = dispatch(options.verb, settings)
-    sys.stdout.write(f"result: {result.uri}\n")
+    from raydr.workflows.console import say
+
+    say(f"result: {result.uri}", result=result.uri)
 
 
 def dispatch(verb: str, settings: Any) -> StageResult:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from raydr.config.explain import dotted, problems
 from raydr.config.jobs import JOBS, Job
-from raydr.config.override import set_dotted
+from raydr.config.override import parse_value, set_dotted
 from raydr.errors import SettingsError
 
 OVERLAY_SECTIONS = ("cluster", "tracking")
@@ -58,6 +58,17 @@ def _lines(error: ValidationError, origins: Sequence[Origin], model: type[Job], 
     return lines
 
 
+def assignments(texts: Sequence[str]) -> dict[str, Any]:
+    """The values of dotted keys, written KEY=VALUE each."""
+    found: dict[str, Any] = {}
+    for text in texts:
+        key, separator, value = text.partition("=")
+        if not separator:
+            raise SettingsError([f"{COMMAND_LINE}: --set {text}: has no value; write --set KEY=VALUE"])
+        found[key.strip()] = parse_value(value.strip())
+    return found
+
+
 def load(
     verb: str,
     files: Sequence[Path],
@@ -74,20 +85,9 @@ def load(
     Raises:
         SettingsError: one line per bad key, `file: key: what is wrong, what is allowed`.
     """
-    origins: list[Origin] = [(str(path), read_toml(path)) for path in files]
-    tree: dict[str, Any] = {}
-    for _, part in origins:
-        _merge(tree, deepcopy(dict(part)))
-    if all(key in OVERLAY_SECTIONS for _, part in origins for key in part):
-        tree["job"] = verb
-    changes: dict[str, Any] = {}
-    for key, value in (overrides or {}).items():
-        try:
-            set_dotted(tree, key, value)
-            set_dotted(changes, key, value)
-        except ValueError as error:
-            raise SettingsError([f"{COMMAND_LINE}: {error}"]) from None
-    origins.append((COMMAND_LINE, changes))
+    origins, tree = _gather(files, overrides or {})
+    if all(key in OVERLAY_SECTIONS for _, part in origins[:-1] for key in part):
+        tree.setdefault("job", verb)
     if tree.get("job") != verb:
         name = next((name for name, part in reversed(origins) if "job" in part), origins[0][0])
         found = f"is {tree['job']!r}" if "job" in tree else "is required and missing"
@@ -98,13 +98,50 @@ def load(
         raise SettingsError(_lines(error, origins, JOBS[verb], tree)) from None
 
 
+def load_any(files: Sequence[Path], *, overrides: Mapping[str, Any] | None = None) -> Job:
+    """The settings of the verb that the files are for; of a site alone, with an empty `out`, where they are overlays.
+
+    Raises:
+        SettingsError: As of `load`.
+    """
+    origins, tree = _gather(files, overrides or {})
+    if "job" in tree:
+        name = next(name for name, part in reversed(origins) if "job" in part)
+        return load(_verb(name, tree["job"]), files, overrides=overrides)
+    try:
+        return Job.model_validate({"out": "", **tree})
+    except ValidationError as error:
+        raise SettingsError(_lines(error, origins, Job, tree)) from None
+
+
+def _gather(files: Sequence[Path], overrides: Mapping[str, Any]) -> tuple[list[Origin], dict[str, Any]]:
+    """What each file says, and the command line as the last, and all of it in one tree."""
+    origins: list[Origin] = [(str(path), read_toml(path)) for path in files]
+    tree: dict[str, Any] = {}
+    for _, part in origins:
+        _merge(tree, deepcopy(dict(part)))
+    changes: dict[str, Any] = {}
+    for key, value in overrides.items():
+        try:
+            set_dotted(tree, key, value)
+            set_dotted(changes, key, value)
+        except ValueError as error:
+            raise SettingsError([f"{COMMAND_LINE}: {error}"]) from None
+    return [*origins, (COMMAND_LINE, changes)], tree
+
+
+def _verb(name: str, verb: Any) -> str:
+    """``verb``, found as `job` in the file ``name``, if it is one."""
+    if not isinstance(verb, str) or verb not in JOBS:
+        raise SettingsError([f"{name}: job: {verb!r} is no verb; allowed: {', '.join(JOBS)}"])
+    return verb
+
+
 def check(path: Path) -> str:
     """What a valid file is (a verb's name or `overlay`), or a SettingsError; an overlay holds only site sections."""
     tree = read_toml(path)
     if "job" in tree:
-        verb = tree["job"]
-        if not isinstance(verb, str) or verb not in JOBS:
-            raise SettingsError([f"{path}: job: {verb!r} is no verb; allowed: {', '.join(JOBS)}"])
+        verb = _verb(str(path), tree["job"])
         load(verb, [path])
         return verb
     foreign = [key for key in tree if key not in OVERLAY_SECTIONS]

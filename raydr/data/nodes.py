@@ -1,12 +1,14 @@
 """The nodes of the Ray cluster and what each has."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+_ROUNDING: Final = 1e-9  # a node of 0.3 CPUs holds three tasks of 0.1
 
 
 def label_pair(label: str) -> tuple[str, str]:
@@ -24,6 +26,9 @@ class Node:
     store_bytes: float
     """Object store."""
     labels: Mapping[str, str]
+    node_id: str = ""
+    """Ray's, in hex."""
+    address: str = ""
 
     def has_label(self, label: str) -> bool:
         """Whether its labels hold `key=value`."""
@@ -49,7 +54,17 @@ def alive_nodes() -> list[Node]:
             node["Resources"].get("GPU", 0.0),
             node["Resources"].get("object_store_memory", 0.0),
             node["Labels"],
+            node["NodeID"],
+            node["NodeManagerAddress"],
         )
         for node in ray.nodes()  # type: ignore[no-untyped-call]
         if node["Alive"]
     ]
+
+
+def num_that_fit(nodes: Sequence[Node], *, cpus: float, gpus: float) -> int:
+    """How many of what takes so many CPUs and GPUs, of which not both are 0, the nodes can hold, each on one node."""
+    return sum(
+        min(int(have / need + _ROUNDING) for have, need in ((node.cpus, cpus), (node.gpus, gpus)) if need > 0)
+        for node in nodes
+    )

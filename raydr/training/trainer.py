@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,11 +16,12 @@ from ray.train.torch import TorchTrainer
 
 from raydr import storage
 from raydr.config.site import ClusterSettings
-from raydr.data.nodes import Node, alive_nodes, label_pair
-from raydr.errors import InputError, RunError, StoppedRun
+from raydr.data.nodes import alive_nodes, label_pair
+from raydr.errors import RunError, StoppedRun
 from raydr.training.attempts import Fit, StorePatience
 from raydr.training.board import BoardWatch, OnFigures, OnLine, start_board
 from raydr.training.progress import OnEpoch, ProgressLog, ProgressWatch
+from raydr.training.room import check_room
 from raydr.training.states import SavedStates
 from raydr.training.stopping import StopSignals
 from raydr.training.worker import STREAM, Work, work
@@ -72,7 +73,7 @@ def train(  # noqa: PLR0913 - three of them are ears
         RunError: The training failed more often than the settings allow.
         StoppedRun: A signal ended it.
     """
-    check_room(cluster)
+    check_room(cluster, alive_nodes())
     states = SavedStates(*storage.locate(storage.join(storage.absolute(folder), name)))
     board = start_board()
     with tempfile.TemporaryDirectory(prefix="raydr-progress-") as scratch:
@@ -163,49 +164,6 @@ def _start_patience(cluster: ClusterSettings) -> Iterator[None]:
         yield
     finally:
         os.environ.pop(_START_TIMEOUT, None)
-
-
-def check_room(cluster: ClusterSettings) -> None:
-    """Raise InputError where trainers and one decoding task together need more than a cluster of fixed size has."""
-    if cluster.autoscaling:
-        return
-    nodes = alive_nodes()
-    gpus = sum(node.gpus for node in nodes)
-    if cluster.decode_label is None:
-        _check_shared(cluster, sum(node.cpus for node in nodes))
-    else:
-        _check_apart(cluster, nodes, cluster.decode_label)
-    if cluster.num_workers * cluster.gpus_per_worker > gpus:
-        raise InputError(
-            f"cluster.gpus_per_worker: {cluster.num_workers} workers of {cluster.gpus_per_worker:g} GPUs do not fit "
-            f"the cluster's {gpus:g}; lower num_workers or gpus_per_worker, or set cluster.autoscaling"
-        )
-
-
-def _check_shared(cluster: ClusterSettings, cpus: float) -> None:
-    trainers = cluster.num_workers * cluster.cpus_per_worker
-    if trainers + cluster.decode_cpus > cpus:
-        raise InputError(
-            f"cluster.num_workers: {cluster.num_workers} workers of {cluster.cpus_per_worker:g} CPUs leave "
-            f"{cpus - trainers:g} of the cluster's {cpus:g} for decoding, which needs cluster.decode_cpus = "
-            f"{cluster.decode_cpus:g}; lower num_workers, cpus_per_worker or decode_cpus, or set cluster.autoscaling"
-        )
-
-
-def _check_apart(cluster: ClusterSettings, nodes: Sequence[Node], label: str) -> None:
-    decoding = [node.cpus for node in nodes if node.has_label(label)]
-    if max(decoding, default=0.0) < cluster.decode_cpus:
-        raise InputError(
-            f"cluster.decode_label: no node of the cluster has the label {label} and {cluster.decode_cpus:g} CPUs; "
-            "label one, lower decode_cpus, or set cluster.autoscaling"
-        )
-    others = sum(node.cpus for node in nodes) - sum(decoding)
-    if cluster.num_workers * cluster.cpus_per_worker > others:
-        raise InputError(
-            f"cluster.num_workers: {cluster.num_workers} workers of {cluster.cpus_per_worker:g} CPUs do not fit the "
-            f"{others:g} of the nodes without the label {label}, which only decode; lower num_workers or "
-            "cpus_per_worker, or set cluster.autoscaling"
-        )
 
 
 def _data_config(orders: Work, datasets: Mapping[str, ray.data.Dataset]) -> ray.train.DataConfig:

@@ -10,8 +10,10 @@ from contextvars import ContextVar
 
 import ray
 import ray.data
+from ray.exceptions import RayError
 
 from raydr.config.site import ClusterSettings
+from raydr.errors import RunError
 from raydr.workflows.console import say
 
 _is_held: ContextVar[bool] = ContextVar("is_held", default=False)
@@ -35,7 +37,7 @@ def connected(settings: ClusterSettings) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    address = settings.address or os.environ.get("RAY_ADDRESS")
+    address = address_of(settings)
     _quiet()
     with _signals_kept():
         _init(address, settings)
@@ -46,9 +48,20 @@ def connected(settings: ClusterSettings) -> Iterator[None]:
             ray.shutdown()
 
 
+def address_of(settings: ClusterSettings) -> str | None:
+    """The cluster that a job joins, None where it starts one of its own."""
+    return settings.address or os.environ.get("RAY_ADDRESS") or None
+
+
 def _init(address: str | None, settings: ClusterSettings) -> None:
     if address:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
+        except (ConnectionError, RuntimeError, ValueError, RayError) as error:
+            raise RunError(
+                f"cluster: {address} cannot be joined ({' '.join(str(error).split()) or type(error).__name__}); is it "
+                "up, and are RAY_AUTH_MODE and RAY_AUTH_TOKEN those that it was started with?"
+            ) from error
         say(f"cluster: joined {address}: {_room()}")
     else:
         ray.init(

@@ -1,13 +1,41 @@
-"""What a person reads while a verb runs: one calm line at a time."""
+"""What is read while a verb runs: one calm line at a time, for a person, or as JSON for a machine."""
 
+import datetime
+import json
 import sys
 from collections.abc import Mapping
+from typing import Any
+
+from raydr.workflows.result import finite
+
+_as_json = False
 
 
-def say(text: str) -> None:
-    """Print one line at once, so that the log of a submitted job shows it."""
-    sys.stdout.write(text + "\n")
+def speak_json(*, wanted: bool = True) -> None:
+    """From now on every line of this process is a JSON object: `time`, `text`, and what facts go with it."""
+    global _as_json  # noqa: PLW0603 - a process has one standard output
+    _as_json = wanted
+
+
+def is_terminal() -> bool:
+    """Whether what was printed can be rewritten."""
+    return sys.stdout.isatty() and not _as_json
+
+
+def say(text: str, **facts: Any) -> None:
+    """Print one line at once, so that the log of a submitted job shows it.
+
+    Args:
+        text: For a person.
+        facts: The same for a machine, by name; numbers that are none become null.
+    """
+    sys.stdout.write((_json_line(text, facts) if _as_json else text) + "\n")
     sys.stdout.flush()
+
+
+def _json_line(text: str, facts: Mapping[str, Any]) -> str:
+    time = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+    return json.dumps({"time": time, "text": text.strip(), **finite(facts)}, default=str, ensure_ascii=False)
 
 
 def epoch_text(verb: str, metrics: Mapping[str, float], *, epochs: int) -> str:

@@ -4,10 +4,10 @@ from raydr.build import check_losses
 from raydr.config.jobs import DistillSettings
 from raydr.config.stages import DistillStage
 from raydr.engine.package import NUM_OUTPUTS
-from raydr.workflows.cluster import connected
 from raydr.workflows.images import rows_of
 from raydr.workflows.job import Outcome, Pipeline, Stage, perform
 from raydr.workflows.learn import inputs_of, model_input
+from raydr.workflows.preflight import ready
 from raydr.workflows.result import StageResult
 from raydr.workflows.rounds import distil_in_rounds
 from raydr.workflows.sections import section
@@ -21,7 +21,7 @@ def distill(settings: DistillSettings, *, pipeline: Pipeline | None = None) -> S
         teacher, head = read_teacher(settings.teacher)
         check_losses(settings.distillation, NUM_OUTPUTS[head])
         outputs = outputs_name(stage.inputs, settings.distillation.teacher_views)
-        with connected(settings.cluster):
+        with ready(settings):
             taught = teach(
                 stage.path(outputs) if settings.distillation.asks_beforehand else None,
                 teacher=settings.teacher,

@@ -153,10 +153,14 @@ def check_free(out: str, *names: str) -> None:
 def open_tracking(settings: Job, out: str) -> Tracking:
     """The tracker of the settings; its default store lies beside the results."""
     tracking = settings.tracking
-    folder = out.rpartition("/")[0] if is_table(out) else out
     return open_tracker(
-        enabled=tracking.enabled, uri=tracking.uri, experiment=tracking.experiment, default_folder=folder
+        enabled=tracking.enabled, uri=tracking.uri, experiment=tracking.experiment, default_folder=tracking_folder(out)
     )
+
+
+def tracking_folder(out: str) -> str:
+    """The folder of the default MLflow store: that of the results."""
+    return out.rpartition("/")[0] if is_table(out) else out
 
 
 def start_or_continue(

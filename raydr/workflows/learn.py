@@ -23,11 +23,11 @@ from raydr.models.backbone import check_backbone
 from raydr.training.teacher import Teacher
 from raydr.training.trainer import TrainingResult, train
 from raydr.training.worker import LABELLED, STREAM, VALIDATION, Loop, Work
-from raydr.workflows.cluster import connected
 from raydr.workflows.console import epoch_text, say
 from raydr.workflows.images import Rows, Stream, dataset, rows_of, training_stream, validation_patients
 from raydr.workflows.job import RAY_FOLDER, Outcome, Stage
 from raydr.workflows.live import LiveLine
+from raydr.workflows.preflight import ready
 
 
 def inputs_of(data: DataSettings, **models: str | None) -> dict[str, str]:
@@ -98,7 +98,7 @@ def _learn(stage: Stage, settings: Job, lesson: Lesson) -> Outcome:
     if (weights := model_input(orders_settings["model"]["weights"])) is not None:
         orders_settings["model"]["weights"] = storage.absolute(weights)
     minutes = settings.cluster.save_every_minutes
-    with connected(settings.cluster):
+    with ready(settings):
         datasets = _whole_datasets(rows, data=data, preprocess=preprocess, settings=settings)
         whole = tuple(datasets)
         stream = None if loop == "finetune" else _stream(rows, lesson, settings, seed=seed)
@@ -147,7 +147,7 @@ def _train(
     live = LiveLine(title, epochs=epochs, record=record)
 
     def on_epoch(metrics: Mapping[str, float]) -> None:
-        live.say(epoch_text(title, metrics, epochs=epochs))
+        live.say(epoch_text(title, metrics, epochs=epochs), verb=title, epoch=metrics)
         _log_epoch(stage, lesson, metrics)
 
     try:

@@ -5,8 +5,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
+from raydr.workflows import console
 from raydr.workflows.console import duration, say
 
 _LOG_EVERY_S: Final = 10.0
@@ -34,7 +35,7 @@ class LiveLine:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._verb, self._epochs, self._record, self._now = verb, epochs, record, now
-        self._is_terminal = sys.stdout.isatty() if is_terminal is None else is_terminal
+        self._is_terminal = console.is_terminal() if is_terminal is None else is_terminal
         self._logged_at = now()
         self._lock = threading.Lock()
 
@@ -48,17 +49,17 @@ class LiveLine:
                 sys.stdout.write(_CLEAR + text[:width])
                 sys.stdout.flush()
             elif is_due:
-                say(text)
+                say(text, verb=self._verb, figures=figures)
         if is_due:
             self._logged_at = self._now()
             named = {f"live/{name}": figures[name] for name in ("loss", "images_per_s", "data_wait") if name in figures}
             named |= {name: value for name, value in figures.items() if name.startswith("system/")}
             self._record(named, int(figures["epoch"] * figures["steps_per_epoch"] + figures["step"]))
 
-    def say(self, text: str) -> None:
+    def say(self, text: str, **facts: Any) -> None:
         """Print a line that stays."""
         with self._lock:
-            say((_CLEAR if self._is_terminal else "") + text)
+            say((_CLEAR if self._is_terminal else "") + text, **facts)
 
     def close(self) -> None:
         """Leave the terminal's line empty."""

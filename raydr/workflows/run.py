@@ -25,6 +25,7 @@ from raydr.workflows.evaluate import evaluate
 from raydr.workflows.finetune import finetune
 from raydr.workflows.index import index
 from raydr.workflows.job import Pipeline, check_out, identity_of, open_tracking, start_or_continue
+from raydr.workflows.preflight import ready
 from raydr.workflows.prepare import prepare
 from raydr.workflows.pretrain import pretrain
 from raydr.workflows.publish import Chain, publish
@@ -46,7 +47,7 @@ def run(settings: RunSettings) -> StageResult:
     started, clock = now(), time.perf_counter()
     try:
         with held():  # until the student has been compared with the champion
-            chain = _stages(settings, out, Pipeline(parent.open))
+            chain = _stages(settings, out, Pipeline(parent.begin))
             inputs = {name: identity_of(stage.settings_digest, stage.inputs) for name, stage in chain.stages.items()}
             if previous is not None and (previous.settings_digest, dict(previous.inputs)) == (settings_digest, inputs):
                 result = _again(previous)
@@ -91,6 +92,13 @@ class _Parent:
             run_id = start_or_continue(tracker, "run", out=self.out, identity=identity, settings=self.settings)
             self.opened = (tracker, run_id)
         return self.opened
+
+    def begin(self) -> tuple[Tracking, str]:
+        """As `open`, after a look at whether the cluster has a place for every stage to come."""
+        if self.opened is None:
+            with ready(self.settings):
+                pass
+        return self.open()
 
     def fail(self, status: Any) -> None:
         """End the run, if it was opened, as what it is."""

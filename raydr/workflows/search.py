@@ -11,15 +11,15 @@ from raydr.config.space import extremes, hand_set
 from raydr.engine.package import DESCRIPTION, NUM_OUTPUTS, Head, read_description
 from raydr.errors import InputError
 from raydr.models.backbone import check_backbone
-from raydr.workflows.cluster import connected
 from raydr.workflows.images import rows_of, validation_patients
 from raydr.workflows.job import Outcome, Pipeline, Stage, perform
 from raydr.workflows.learn import inputs_of, model_input
 from raydr.workflows.outcome import conclude, say_best
+from raydr.workflows.preflight import ready
 from raydr.workflows.refit import refit
 from raydr.workflows.result import StageResult
 from raydr.workflows.teaching import outputs_name, read_teacher, teach, teacher_inputs
-from raydr.workflows.trials import check_trials_fit, run_trials
+from raydr.workflows.trials import check_images_fit, run_trials
 
 
 def search(settings: SearchSettings, *, pipeline: Pipeline | None = None) -> StageResult:
@@ -33,8 +33,8 @@ def search(settings: SearchSettings, *, pipeline: Pipeline | None = None) -> Sta
             raise InputError(f"{settings.data.manifest}: split: no graded validation image to search by")
         clock = [time.perf_counter()]
         num_views = settings.distill.distillation.teacher_views
-        with connected(settings.cluster):
-            check_trials_fit(settings, num_images=len(rows.train), side_px=teacher.preprocess.side_px)
+        with ready(settings):
+            check_images_fit(num_images=len(rows.train), side_px=teacher.preprocess.side_px)
             taught = teach(
                 stage.path(outputs_name(stage.inputs, num_views)) if asks_beforehand else None,
                 teacher=settings.teacher,

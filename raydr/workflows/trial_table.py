@@ -8,6 +8,7 @@ from typing import Any
 
 from raydr.learning.validation import VALIDATION_AUC
 from raydr.search.records import TrialRecord
+from raydr.workflows import console
 from raydr.workflows.console import say
 
 
@@ -22,7 +23,7 @@ class TrialTable:
 
     def __init__(self, trials: int, *, epochs: int, is_terminal: bool | None = None) -> None:
         self._trials, self._epochs = trials, epochs
-        self._is_terminal = sys.stdout.isatty() if is_terminal is None else is_terminal
+        self._is_terminal = console.is_terminal() if is_terminal is None else is_terminal
         self._rows: dict[int, str] = {}
         self._best: tuple[float, int] | None = None
         self._num_done = self._num_failed = self._num_shown = 0
@@ -43,7 +44,7 @@ class TrialTable:
         if self._is_terminal:
             self._show()
         else:
-            say(self._rows[number])
+            say(self._rows[number], trial=number + 1, sample=sample, epoch=metrics)
 
     def ended(self, record: TrialRecord) -> None:
         """Show that a trial is done or has failed."""

@@ -138,30 +138,8 @@ def _max_parallel(settings: SearchSettings) -> int | None:
     return max(1, min(int(have.get(kind, 0.0) / need) for need, kind in needs if need))
 
 
-def check_trials_fit(settings: SearchSettings, *, num_images: int, side_px: int) -> None:
-    """Raise InputError, naming the key, where the cluster has no room for a trial or none for the images."""
-    _check_room(settings)
-    _check_memory(num_images, side_px)
-
-
-def _check_room(settings: SearchSettings) -> None:
-    """A trial that fits no cluster of fixed size would be waited for without end."""
-    if settings.cluster.autoscaling:
-        return
-    have = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    for key, kind, need in (
-        ("cpus_per_trial", "CPU", settings.cpus_per_trial),
-        ("gpus_per_trial", "GPU", settings.gpus_per_trial),
-    ):
-        if need > have.get(kind, 0.0):
-            raise InputError(
-                f"search: {key}: is {need:g}, the cluster has {have.get(kind, 0.0):g} {kind}s; lower it, or set "
-                "cluster.autoscaling where the cluster grows on demand"
-            )
-
-
-def _check_memory(num_images: int, side_px: int) -> None:
-    """Trials share the decoded training images in the object store, which must hold them."""
+def check_images_fit(*, num_images: int, side_px: int) -> None:
+    """Raise InputError where the object store, in which trials share the decoded images, cannot hold them."""
     need = num_images * 3 * side_px**2
     have = ray.cluster_resources().get("object_store_memory", 0.0)  # type: ignore[no-untyped-call]
     if need > 0.8 * have:

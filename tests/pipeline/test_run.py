@@ -82,6 +82,15 @@ def test_sigterm_ends_the_run_with_143_and_leaves_no_process_behind(terminated):
     assert not left
 
 
+def test_a_run_whose_search_would_wait_for_ever_is_refused_before_its_first_stage(workplace, raydr):
+    wanted = ["--set", "search.cpus_per_trial=9", "--set", f"out={workplace}/refused"]
+    process = raydr("run", "--config", "run.toml", *wanted)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 2, output
+    assert output.splitlines()[-1].startswith("raydr: search: cpus_per_trial: is 9, the cluster has 2 CPUs; lower it")
+    assert not (workplace / "refused").exists()
+
+
 def test_a_terminated_run_does_no_epoch_again_that_it_had_shown(terminated, finished):
     assert epochs_on(finished)[0] > epochs_on(terminated[1])[-1]
     assert epochs_on(finished)[-1] == 12

@@ -13,10 +13,13 @@ from ray.cluster_utils import Cluster
 from raydr.config.site import ClusterSettings
 from raydr.data.blocks import DecodeRoom, map_plan
 from raydr.data.epochs import start_clock
+from raydr.data.node_reports import NodeProbes, own_versions
+from raydr.data.nodes import alive_nodes
 from raydr.data.order import shuffled_rows
 from raydr.errors import InputError
+from raydr.training.room import check_room
 from raydr.training.streams import StreamedBatches
-from raydr.training.trainer import check_room, trainer_label
+from raydr.training.trainer import trainer_label
 
 NUM_IMAGES, STORE = 64, 80 * 2**20
 SETTINGS = ClusterSettings(num_workers=1, gpus_per_worker=1.0, cpus_per_worker=1.0, decode_label="tier=cpu")
@@ -49,7 +52,7 @@ class Trainer:
 def refusal(**changes):
     """What a training with these settings is told."""
     try:
-        check_room(SETTINGS.model_copy(update=changes))
+        check_room(SETTINGS.model_copy(update=changes), alive_nodes())
     except InputError as error:
         return str(error)
     return None
@@ -89,8 +92,13 @@ def main():
             without_gpu = ray.remote(here).options(num_cpus=1, label_selector=trainer_label(SETTINGS))
             found = {
                 "nodes": {name: int(node.node_id[:8], 16) for name, node in nodes.items()},
+                "ids": [cluster.head_node.node_id, *(node.node_id for node in nodes.values())],
                 "trainers": [node for node, _, _ in read] + ray.get([without_gpu.remote() for _ in range(2)]),
                 "decoders": sorted({node for _, decoders, _ in read for node in decoders}),
+                "reports": [
+                    (report.node.node_id, report.fault, report.storage, report.versions == own_versions())
+                    for report in NodeProbes(alive_nodes()).reports(f"{folder}/out/.probe")
+                ],
                 "batches": [count for _, _, count in read],
                 "refusals": {
                     "none": refusal(),

@@ -47,3 +47,8 @@ def test_a_training_that_would_wait_for_a_labelled_node_is_refused(found):
         "workers": "cluster.num_workers: 2 workers of 2 CPUs do not fit the 3 of the nodes without the label tier=cpu, "
         "which only decode; lower num_workers or cpus_per_worker, or set cluster.autoscaling",
     }
+
+
+def test_every_node_says_what_it_runs_and_that_it_reaches_storage_also_one_that_has_no_cpu(found):
+    assert sorted(node for node, *_ in found["reports"]) == sorted(found["ids"])
+    assert [said for _, *said in found["reports"]] == [["", "", True]] * 3

@@ -12,13 +12,14 @@ import ray.data
 from raydr.config.images import DataSettings
 from raydr.config.site import ClusterSettings
 from raydr.config.stages import PretrainStage
-from raydr.data.nodes import Node
+from raydr.data.nodes import Node, alive_nodes
 from raydr.data.streams import collect_pool
 from raydr.engine.package import read_description
 from raydr.errors import InputError, RunError
 from raydr.images.preprocess import Preprocess
 from raydr.learning.assignment import Assignment
-from raydr.training.trainer import check_room, train
+from raydr.training.room import check_room
+from raydr.training.trainer import train
 from raydr.training.worker import LABELLED, STREAM, VALIDATION, Work
 from raydr.workflows import images
 from raydr.workflows.images import Rows, training_stream
@@ -153,15 +154,19 @@ def test_a_loss_that_is_no_number_fails_the_run_in_the_workers_own_words_and_is_
 
 
 def test_a_cluster_that_grows_is_not_asked_for_its_present_size(ray_cluster):
-    check_room(ClusterSettings(num_workers=8, cpus_per_worker=4.0, gpus_per_worker=1.0, autoscaling=True))
+    check_room(
+        ClusterSettings(num_workers=8, cpus_per_worker=4.0, gpus_per_worker=1.0, autoscaling=True), alive_nodes()
+    )
 
 
 def test_missing_gpus_are_told_before_they_are_waited_for(ray_cluster):
     with pytest.raises(InputError, match=r"cluster\.gpus_per_worker: 1 workers of 1 GPUs do not fit the cluster's 0"):
-        check_room(ClusterSettings(num_workers=1, cpus_per_worker=0.5, decode_cpus=0.5, gpus_per_worker=1.0))
+        check_room(
+            ClusterSettings(num_workers=1, cpus_per_worker=0.5, decode_cpus=0.5, gpus_per_worker=1.0), alive_nodes()
+        )
 
 
 def test_workers_that_leave_no_cpu_for_decoding_are_refused_before_they_hang(ray_cluster):
     greedy = ClusterSettings(num_workers=2, cpus_per_worker=1.0, decode_cpus=1.0)
     with pytest.raises(InputError, match=r"cluster\.num_workers: 2 workers of 1 CPUs leave 0 of the cluster's 2"):
-        check_room(greedy)
+        check_room(greedy, alive_nodes())

@@ -257,3 +257,62 @@ def test_a_terminal_without_arrows_still_shows_help() -> None:
         env={**os.environ, "PYTHONIOENCODING": "ascii"},
     )
     assert "usage: raydr" in done.stdout
+
+
+def test_submit_checks_the_job_here_before_anything_is_sent(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "raydr.workflows.submit", None)  # whatever would be sent fails
+    (tmp_path / "job.toml").write_text('job = "predict"\nmodel = "m"\nimages = "i"\n')
+    for words, line in (
+        (["predict", "--config", "job.toml"], "raydr: job.toml: out: is required and missing\n"),
+        (["config", "check", "."], "raydr: config: runs here, not as a job; allowed: index, "),
+        (["predict", "--config", "none.toml"], "raydr: none.toml: cannot be read: No such file or directory\n"),
+    ):
+        status, out, err = raydr(capsys, "submit", "--working-dir", str(tmp_path), "--", *words)
+        assert (status, out) == (2, "")
+        assert err.startswith(line)
+    status, _, err = raydr(capsys, "submit", "--working-dir", str(tmp_path / "none"), "--", *PREDICT)
+    assert (status, err) == (2, f"raydr: submit: --working-dir: {tmp_path / 'none'} is no folder\n")
+
+
+def test_submit_hands_over_the_job_and_exits_with_its_status(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = {}
+
+    def submit(words: list[str], **rest: Any) -> int:
+        given.update(rest, words=words)
+        return 143
+
+    monkeypatch.setitem(sys.modules, "raydr.workflows.submit", SimpleNamespace(submit=submit))
+    (tmp_path / "cluster").mkdir()
+    (tmp_path / "cluster" / "runtime_env.yaml").write_text("env_vars: {}")
+    options = ["--follow", "--name", "mine", "--env", "A", "--env", "B", "--working-dir", str(tmp_path)]
+    status, _, err = raydr(capsys, "submit", *options, "--", *PREDICT, "--set", "seed=3")
+    assert (status, err) == (143, "")
+    assert given.pop("words") == [*PREDICT, "--set", "seed=3"]
+    assert given.pop("settings").seed == 3
+    assert given == {
+        "name": "mine",
+        "address": None,
+        "working_dir": str(tmp_path),
+        "runtime_env": str(tmp_path / "cluster" / "runtime_env.yaml"),
+        "environment": ["A", "B"],
+        "follows": True,
+    }
+
+
+def test_doctor_takes_the_settings_of_any_job_and_exits_with_what_it_finds(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    monkeypatch.setitem(
+        sys.modules, "raydr.workflows.doctor", SimpleNamespace(doctor=lambda settings: seen.append(settings) or 1)
+    )
+    monkeypatch.setattr("raydr.workflows.environment.set_environment", lambda _: None)
+    (tmp_path / "site.toml").write_text("[cluster]\nnum_workers = 3\n")
+    files = ["--config", str(ROOT / "jobs" / "predict.toml"), "--config", str(tmp_path / "site.toml")]
+    assert raydr(capsys, "doctor", *files)[0] == 1
+    assert raydr(capsys, "doctor", "--set", "cluster.num_workers=2")[0] == 1
+    assert [(type(found).__name__, found.cluster.num_workers) for found in seen] == [("PredictSettings", 3), ("Job", 2)]

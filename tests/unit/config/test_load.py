@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from raydr.config.explain import dotted
-from raydr.config.jobs import JOBS, RunSettings
-from raydr.config.load import check, load
+from raydr.config.jobs import JOBS, PredictSettings, RunSettings
+from raydr.config.load import check, load, load_any
 from raydr.config.space import SAME_FOR_ALL
 from raydr.errors import SettingsError
 
@@ -375,6 +375,24 @@ def test_overlays_alone_will_do_where_the_command_line_has_the_rest(tmp_path: Pa
     overrides = {"model": "m", "images": "i", "out": "scores.parquet"}
     settings = load("predict", [tmp_path / "site.toml"], overrides=overrides)
     assert (settings.job, settings.out, settings.cluster.num_workers) == ("predict", "scores.parquet", 3)  # type: ignore[attr-defined]
+
+
+def test_any_file_says_itself_whose_it_is_and_overlays_alone_are_a_site(tmp_path: Path) -> None:
+    job, site = tmp_path / "job.toml", tmp_path / "site.toml"
+    job.write_text('job = "predict"\nmodel = "m"\nimages = "i"\nout = "o.parquet"\n')
+    site.write_text("[cluster]\nnum_workers = 3\n")
+    found = load_any([job, site], overrides={"seed": 7})
+    assert isinstance(found, PredictSettings)
+    assert (found.cluster.num_workers, found.seed) == (3, 7)
+    alone = load_any([site])
+    assert (type(alone).__name__, alone.out, alone.cluster.num_workers) == ("Job", "", 3)
+    assert load_any([]).out == ""
+    job.write_text('job = "train"')
+    site.write_text("[cluster]\nnum_worker = 3\n")
+    for file, line in ((job, f"{job}: job: 'train' is no verb"), (site, f"{site}: cluster.num_worker: no such key")):
+        with pytest.raises(SettingsError) as told:
+            load_any([file])
+        assert str(told.value).startswith(line)
 
 
 def test_check_tells_jobs_from_overlays(tmp_path: Path) -> None:
