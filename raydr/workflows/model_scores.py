@@ -18,6 +18,7 @@ from raydr.errors import InputError
 from raydr.inference.scoring import score_images
 from raydr.workflows.cluster import connected
 from raydr.workflows.model_facts import facts_of_folder
+from raydr.workflows.models import FETCHED, on_every_node
 from raydr.workflows.pictures import picture_table
 from raydr.workflows.placement import placement_of
 from raydr.workflows.scored import Scored, described
@@ -47,10 +48,11 @@ def score_model(settings: EvaluateSettings, data: DataSettings, folder: str) -> 
     validation = rows_where(manifest, split="val")
     rows = np.concatenate([tests, validation[grades_of(manifest)[validation] >= 0]])
     chosen = manifest.take(rows)
-    with connected(settings.cluster):
+    copy = storage.join(storage.absolute(settings.out), FETCHED)
+    with on_every_node(settings.model or folder, folder, copy) as reachable, connected(settings.cluster):
         scores = score_images(
             chosen.select(["image_id", "uri"]),
-            folder,
+            reachable,
             shards=data.shards,
             batch_size=settings.batch_size,
             placement=placement_of(settings.cluster),

@@ -18,7 +18,7 @@ from raydr.inference.scoring import stream_scores
 from raydr.workflows.cluster import connected
 from raydr.workflows.console import say
 from raydr.workflows.job import Outcome, Stage, check_free, perform
-from raydr.workflows.models import model_folder
+from raydr.workflows.models import FETCHED, model_folder, on_every_node
 from raydr.workflows.placement import placement_of
 from raydr.workflows.result import StageResult, beside
 
@@ -35,7 +35,7 @@ def predict(settings: PredictSettings) -> StageResult:
     photographs = listed.append_column(VERSION, versions(listed["uri"].to_pylist()))
     scores = storage.absolute(settings.out)
     heat_maps = beside(scores, HEAT_MAPS) if settings.heat_maps else None
-    check_free(scores, PARTS, HEAT_MAPS)
+    check_free(scores, PARTS, HEAT_MAPS, FETCHED)
 
     def body(stage: Stage) -> Outcome:
         if heat_maps is not None:
@@ -78,10 +78,11 @@ def _score(settings: PredictSettings, rows: pa.Table, *, folder: str, parts: Sco
     def tell(num_done: int) -> None:
         say(f"  {num_done} of {rows.num_rows} photographs, {num_done / (time.perf_counter() - started):.0f}/s")
 
-    with connected(settings.cluster):
+    copy = beside(storage.absolute(settings.out), FETCHED)
+    with on_every_node(settings.model, folder, copy) as reachable, connected(settings.cluster):
         scored = stream_scores(
             rows,
-            folder,
+            reachable,
             batch_size=settings.batch_size,
             placement=placement_of(settings.cluster),
             heat_maps=heat_maps,
