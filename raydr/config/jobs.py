@@ -1,9 +1,10 @@
 """The settings of every verb; `job` names the verb, so a wrong file fails by name."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import model_validator
 
+from raydr.config.applied import CompareStage, ExportStage, PredictStage
 from raydr.config.capacity import (
     CalibrationSettings,
     MachineSettings,
@@ -20,7 +21,7 @@ from raydr.config.explain import Problem, wrong_keys
 from raydr.config.images import DataSettings, PreprocessSettings, RetinaSettings
 from raydr.config.learning import DownstreamModelSettings
 from raydr.config.presets import PresetName
-from raydr.config.section import PositiveInt, Section, Seed
+from raydr.config.section import Section, Seed
 from raydr.config.site import ClusterSettings, TrackingSettings
 from raydr.config.space import check_space
 from raydr.config.stages import (
@@ -141,59 +142,22 @@ class EvaluateSettings(Evaluated, Job):
     job: Literal["evaluate"]
 
 
-class PredictSettings(Job):
+class PredictSettings(PredictStage, Job):
     """Settings of `raydr predict`."""
 
     job: Literal["predict"]
-    out: str
-    """The file of the scores, `.parquet` or `.csv`; its `result.json` lies beside it."""
-    model: str
-    """Checkpoint folder, or an MLflow model URI (`models:/raydr@champion`)."""
-    images: str
-    """A folder, a glob or a manifest (`.parquet`) of photographs."""
-    batch_size: PositiveInt = 64
-    images_per_part: PositiveInt = 2048
-    """How many photographs a prediction that is cut off may have to score again."""
-    heat_maps: bool = False
-    """A JPEG of every photograph as the network gets it, with what speaks for referable retinopathy in colour, in a
-    folder beside the scores; the column `heat_map` names it. Each takes one more pass through the network and back."""
-
-    @field_validator("out")
-    @classmethod
-    def _is_a_table(cls, out: str) -> str:
-        if not is_table(out):
-            raise ValueError(f"must be a file that ends with .parquet or .csv (got {out!r})")
-        return out
 
 
-class CompareSettings(Job):
+class CompareSettings(CompareStage, Job):
     """Settings of `raydr compare`."""
 
     job: Literal["compare"]
-    first: str
-    """`out` of a finished `evaluate`, or a file of scores (`.parquet` or CSV): `image_id`, `probability`, `grade` (in
-    one of the two at least) and, where known, `dataset`, `split` and `patient_id`, which it then gives to both."""
-    second: str
-    """The same of the other model. Differences are the first one's AUC less this one's."""
-    split: Literal["test", "val"] = "test"
-    """Which images: all but the training and the validation ones, or those of the validation patients, by which alone
-    a model should be chosen."""
-    level: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
-    """Of the intervals."""
 
 
-class ExportSettings(Job):
+class ExportSettings(ExportStage, Job):
     """Settings of `raydr export`."""
 
     job: Literal["export"]
-    model: str
-    """Checkpoint folder, or an MLflow model URI (`models:/raydr@champion`)."""
-    format: Literal["onnx", "torch-export"] = "onnx"
-    """`onnx`: `model.onnx` for ONNX Runtime and others, no pickle in it. `torch-export`: `model.pt2` for
-    `torch.export.load`, a zip archive of torch's own, which reads parts of it as pickles."""
-    images: str | None = None
-    """Photographs (a folder, a glob or a manifest) on which the exported model must compute what the original does;
-    the first 16 that can be read are taken. Null: made-up eyes."""
 
 
 class RunSettings(Job):
@@ -280,11 +244,6 @@ def check_standalone(model: DownstreamModelSettings, path: tuple[str, ...]) -> N
     if model.weights == "pretrain":
         text = "'pretrain' is the backbone of the same `raydr run`; set it to 'none', 'timm' or a pretrained folder"
         raise wrong_keys([(path, text)])
-
-
-def is_table(out: str) -> bool:
-    """Whether results are one file, with what else there is of them beside it, and no folder."""
-    return out.endswith((".parquet", ".csv"))
 
 
 JOBS: dict[str, type[Job]] = {

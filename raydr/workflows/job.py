@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from raydr import storage
-from raydr.config.jobs import Job, is_table
+from raydr.config.applied import is_table
+from raydr.config.jobs import Job
 from raydr.errors import InputError
 from raydr.tracking.runs import Tracking, open_tracker
 from raydr.workflows.console import duration, say

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from raydr import storage
-from raydr.config.jobs import is_table
+from raydr.config.applied import is_table
 from raydr.errors import InputError
 
 RESULT = "result.json"

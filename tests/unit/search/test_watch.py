@@ -8,6 +8,7 @@ from raydr.learning.validation import VALIDATION_AUC
 from raydr.search.records import TrialRecords
 from raydr.search.trial import as_result
 from raydr.search.watch import Watch
+from raydr.training.gauges import Gauges
 
 
 class Follower:
@@ -30,7 +31,7 @@ def row(epoch, value):
 
 def test_an_epoch_that_a_trial_tells_again_is_heard_once_and_one_that_was_trained_again_replaces_it(tmp_path):
     follower = Follower()
-    watch = Watch(TrialRecords(str(tmp_path)), {}, follower, states=None, keep="best")
+    watch = Watch(TrialRecords(str(tmp_path)), {}, follower, Gauges({}, "search"), states=None, keep="best")
     trial = SimpleNamespace(
         trial_id="a", status=Trial.RUNNING, config={"trial": {"number": 0, "sample": {"optim.learning_rate": 0.1}}}
     )
