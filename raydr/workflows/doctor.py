@@ -65,6 +65,7 @@ def _facts(settings: Job) -> Facts:
         lets_strangers_in=_lets_strangers_in(dashboard),
         state_api_fault=_state_api_fault(),
         placement_faults=[fault for fault in [_tried(lambda: check_placement(settings, nodes))[1]] if fault],
+        grows=settings.cluster.autoscaling,
         out=settings.out,
         storage_fault=storage_fault,
         tracking=store,

@@ -42,6 +42,8 @@ class Facts:
     """Whether the job API answers who has no token; None where it does not answer at all."""
     state_api_fault: str
     placement_faults: Sequence[str]
+    grows: bool
+    """Nodes come on demand, and those to come were not looked at."""
     out: str
     """The job's `out`; "" where no job was given."""
     storage_fault: str
@@ -140,8 +142,16 @@ def _gpus(nodes: Sequence[NodeReport]) -> Iterator[Finding]:
 def _placement(facts: Facts) -> Iterator[Finding]:
     for fault in facts.placement_faults:
         yield Finding("error", "placement", fault)
-    if not facts.placement_faults:
-        cpus, gpus = sum(report.node.cpus for report in facts.nodes), sum(report.node.gpus for report in facts.nodes)
+    cpus, gpus = sum(report.node.cpus for report in facts.nodes), sum(report.node.gpus for report in facts.nodes)
+    if facts.grows:
+        yield Finding(
+            "ok" if cpus else "warning",
+            "placement",
+            f"not looked at, for nodes come on demand: {cpus:g} CPUs and {gpus:g} GPUs are there now, and of the nodes "
+            "to come neither image, GPUs, storage nor /dev/shm is known",
+            "" if cpus else "ask again when one of each kind is there (ray.autoscaler.sdk.request_resources)",
+        )
+    elif not facts.placement_faults:
         yield Finding("ok", "placement", f"trainers and decoding have a place on {cpus:g} CPUs and {gpus:g} GPUs")
 
 

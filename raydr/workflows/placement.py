@@ -10,4 +10,5 @@ def placement_of(cluster: ClusterSettings) -> Placement:
         cpus_per_actor=cluster.cpus_per_worker,
         gpus_per_actor=cluster.gpus_per_worker or None,
         decode_cpus=cluster.decode_cpus,
+        grows=cluster.autoscaling,
     )

@@ -7,10 +7,20 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from raydr import storage
-from raydr.config.jobs import DistillSettings, FinetuneSettings, Job, PretrainSettings, RunSettings, SearchSettings
+from raydr.config.jobs import (
+    DistillSettings,
+    EvaluateSettings,
+    FinetuneSettings,
+    Job,
+    PredictSettings,
+    PretrainSettings,
+    RunSettings,
+    SearchSettings,
+)
 from raydr.data.node_reports import NodeProbes
 from raydr.data.nodes import Node, alive_nodes
 from raydr.errors import InputError
+from raydr.inference.placement import check_scoring_room
 from raydr.search.room import check_trial_room
 from raydr.training.room import check_room
 from raydr.workflows.cluster import address_of, connected
@@ -55,7 +65,7 @@ def _nodes_with_room(settings: Job) -> list[Node]:
 
 
 def check_placement(settings: Job, nodes: Sequence[Node]) -> None:
-    """Raise InputError, naming the key to change, where a training or a trial of the job has no place on the nodes.
+    """Raise InputError, naming the key to change, where a training, a trial or scoring has no place on the nodes.
 
     Settings of a site alone are checked for a training.
     """
@@ -64,6 +74,8 @@ def check_placement(settings: Job, nodes: Sequence[Node]) -> None:
     if isinstance(settings, SearchSettings | RunSettings):
         stage = settings.search if isinstance(settings, RunSettings) else settings
         check_trial_room(stage, settings.cluster, nodes)
+    if isinstance(settings, EvaluateSettings | PredictSettings) and not settings.cluster.autoscaling:
+        check_scoring_room(settings.cluster.gpus_per_worker, nodes)
 
 
 def check_storage(out: str, nodes: Sequence[Node]) -> None:

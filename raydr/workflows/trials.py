@@ -10,6 +10,7 @@ import ray
 from raydr import storage
 from raydr.config.jobs import SearchSettings
 from raydr.config.override import with_overrides
+from raydr.config.site import ClusterSettings
 from raydr.config.stages import SearchStage
 from raydr.engine.batch import Pool
 from raydr.engine.package import ModelDescription
@@ -25,6 +26,7 @@ from raydr.search.tuner import SearchFolders, Shared, TrialResult
 from raydr.search.tuner import search as search_space
 from raydr.training.teacher import Teacher
 from raydr.training.worker import LABELLED, STREAM, VALIDATION
+from raydr.workflows.cluster import address_of
 from raydr.workflows.images import Rows, dataset, small_pool, validation_patients
 from raydr.workflows.job import RAY_FOLDER, Stage, identity_of
 from raydr.workflows.learn import model_input
@@ -138,14 +140,20 @@ def _max_parallel(settings: SearchSettings) -> int | None:
     return max(1, min(int(have.get(kind, 0.0) / need) for need, kind in needs if need))
 
 
-def check_images_fit(*, num_images: int, side_px: int) -> None:
-    """Raise InputError where the object store, in which trials share the decoded images, cannot hold them."""
+def check_images_fit(cluster: ClusterSettings, *, num_images: int, side_px: int) -> None:
+    """Raise InputError where the object store, in which trials share the decoded images, cannot hold them.
+
+    That of a cluster which grows on demand is not known; what does not fit one node goes to its disk.
+    """
+    if cluster.autoscaling:
+        return
     need = num_images * 3 * side_px**2
     have = ray.cluster_resources().get("object_store_memory", 0.0)  # type: ignore[no-untyped-call]
     if need > 0.8 * have:
+        remedy = "raise cluster.object_store_mib" if address_of(cluster) is None else "give its nodes more of it"
         raise InputError(
             f"search: {num_images} training images of {side_px} pixels take {need / 2**30:.1f} GiB decoded, the object "
-            f"store has {have / 2**30:.1f} GiB; raise cluster.object_store_mib or lower preprocess.side_px"
+            f"store has {have / 2**30:.1f} GiB; {remedy} or lower preprocess.side_px"
         )
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from raydr.data.nodes import Node
+from raydr.errors import InputError
 from raydr.inference import placement
 from raydr.inference.placement import Placement, fit_cpus, fitted
 
@@ -59,7 +60,24 @@ def test_pictures_out_of_shards_are_decoded_by_tasks_beside_the_actors(cluster_o
     assert fit(are_photographs=False) == (2, 1.0, 0.0, 1.0)
 
 
-def test_few_images_start_few_actors_and_a_cluster_that_has_yet_to_grow_one(cluster_of):
+def test_a_cluster_that_grows_is_asked_for_as_many_actors_as_the_images_keep_busy(cluster_of):
+    cluster_of((0.0, 0.0))  # the head, which does not work
+    assert fit(Placement(grows=True)) == (157, 1.0, 0.0, 0.0)
+    assert fit(Placement(grows=True, gpus_per_actor=1.0)) == (157, 1.0, 1.0, 1.0)
+    assert fit(Placement(grows=True, gpus_per_actor=1.0, actors=4)) == (4, 1.0, 1.0, 1.0)
+    assert fit(Placement(grows=True, cpus_per_actor=2.0), are_photographs=False) == (157, 2.0, 0.0, 1.0)
+
+
+def test_a_gpu_that_no_node_has_is_not_waited_for(cluster_of):
+    cluster_of((8.0, 0.0))
+    with pytest.raises(InputError, match=r"cluster\.gpus_per_worker: is 1, no node .* more than 0 GPUs"):
+        fit(Placement(gpus_per_actor=1.0))
+    cluster_of((8.0, 1.0), (8.0, 1.0))
+    with pytest.raises(InputError, match="is 2, no node"):
+        fit(Placement(gpus_per_actor=2.0))
+
+
+def test_few_images_start_few_actors_and_an_empty_cluster_one(cluster_of):
     cluster_of((32.0, 0.0))
     assert fit(num_images=65)[0] == 2
     assert fit(num_images=1)[0] == 1

@@ -25,6 +25,7 @@ WELL = Facts(
     lets_strangers_in=False,
     state_api_fault="",
     placement_faults=[],
+    grows=False,
     out="s3://bucket/run",
     storage_fault="",
     tracking="https://mlflow.example",
@@ -132,3 +133,14 @@ def test_a_cluster_of_this_machines_own_needs_no_dashboard():
 def test_no_answer_of_the_job_api_is_not_taken_for_a_refusal():
     checks = [finding.check for finding in findings(replace(WELL, lets_strangers_in=None))]
     assert "authentication" not in checks
+
+
+def test_of_a_cluster_that_grows_no_more_is_said_than_is_known():
+    there = [finding for finding in findings(replace(WELL, grows=True)) if finding.check == "placement"]
+    assert [finding.level for finding in there] == ["ok"]
+    assert "not looked at" in there[0].text
+    assert "16 CPUs" in there[0].text
+    head = NodeReport(replace(report().node, cpus=0.0), versions=OWN, torch_gpus=None, shared_memory_bytes=4 * 2**30)
+    (alone,) = faults(grows=True, nodes=[head])
+    assert (alone.level, alone.check) == ("warning", "placement")
+    assert "0 CPUs and 0 GPUs" in alone.text

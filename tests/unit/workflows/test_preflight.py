@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from raydr.config.jobs import Job, PrepareSettings, RunSettings, SearchSettings
+from raydr.config.jobs import EvaluateSettings, Job, PrepareSettings, RunSettings, SearchSettings
 from raydr.config.load import load
 from raydr.config.override import with_overrides
 from raydr.data.nodes import Node
@@ -52,6 +52,19 @@ def test_a_site_alone_is_judged_by_its_training_and_what_does_not_train_is_not()
     with pytest.raises(InputError, match=r"^cluster\.num_workers: "):
         check_placement(Job(out="", cluster=greedy), NODES)
     check_placement(PrepareSettings(job="prepare", out="x", manifest="m", cluster=greedy), NODES)
+
+
+def test_scoring_on_gpus_that_no_node_has_is_refused():
+    def evaluation(**cluster):
+        data = {"manifest": "manifest.parquet"}
+        return EvaluateSettings.model_validate(
+            {"job": "evaluate", "out": "x", "model": "m", "data": data, "cluster": cluster}
+        )
+
+    check_placement(evaluation(gpus_per_worker=2), NODES)
+    with pytest.raises(InputError, match=r"^cluster\.gpus_per_worker: is 3"):
+        check_placement(evaluation(gpus_per_worker=3), NODES)
+    check_placement(evaluation(gpus_per_worker=3, autoscaling=True), NODES)
 
 
 @pytest.fixture
