@@ -85,10 +85,6 @@ class ScoreParts:
         # A photograph that is listed twice is scored once, but each row has its own id.
         return table.set_column(table.column_names.index("image_id"), "image_id", rows["image_id"])
 
-    def delete(self) -> None:
-        """Delete the parts, those of other identities too."""
-        storage.delete_folder(self.folder)
-
     def _commit(
         self, number: int, rows: pa.Table, first_row: int, scored: list[ScoredRows], heat_maps: str | None
     ) -> None:

@@ -16,6 +16,10 @@ from raydr.reporting.page import render_page
 from raydr.reporting.search_report import Refit, Trial
 
 CHOSEN_ON_VALIDATION = "Thresholds were chosen on the validation patients, never on these images."
+CHOSEN_WITH_THE_MODEL = (
+    "Thresholds are the model's own, chosen on validation patients when it was made; whether any of these images took "
+    "part in that is not known here."
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,3 +50,14 @@ def fetch_version(tracker: Tracking, name: str, version: str) -> str:
     """The local model folder of a version; raises, and lasts, as `fetch_model` says."""
     uri = tracker.uri if isinstance(tracker, Tracker) else None
     return fetch_model(f"models:/{name}/{version}", tracker_uri=uri)
+
+
+def version_made_by(tracker: Tracking, name: str, run_id: str, tags: Mapping[str, str]) -> str | None:
+    """The newest version that a run has registered with all of these tags, None where there is none."""
+    if not isinstance(tracker, Tracker) or not run_id:
+        return None
+    with store_errors(tracker.uri):
+        found = open_client(tracker.uri).search_model_versions(f"name = '{name}'")
+    wanted = clean_tags(tags).items()
+    mine = [int(one.version) for one in found if one.run_id == run_id and wanted <= one.tags.items()]
+    return str(max(mine)) if mine else None

@@ -9,7 +9,7 @@ from raydr.config.jobs import EvaluateSettings
 from raydr.config.show import as_toml
 from raydr.metrics.evaluation import DatasetEvaluation
 from raydr.reporting.pictures import pictures_of
-from raydr.reporting.report import CHOSEN_ON_VALIDATION, Report
+from raydr.reporting.report import CHOSEN_ON_VALIDATION, CHOSEN_WITH_THE_MODEL, Report
 from raydr.tracking.store import without_credentials
 from raydr.workflows.documents import software, title_of
 from raydr.workflows.job import Stage
@@ -40,7 +40,7 @@ def evaluation_report(
         models={"model": evaluations},
         data=scored.data,
         notes=scored.notes,
-        thresholds_from=_thresholds_from(settings, evaluations),
+        thresholds_from=_thresholds_from(settings, scored, evaluations),
         settings=without_credentials(as_toml(settings)),
         environment=software(),
         digests={"settings": stage.settings_digest, **stage.inputs},
@@ -50,9 +50,11 @@ def evaluation_report(
     )
 
 
-def _thresholds_from(settings: EvaluateSettings, evaluations: Sequence[DatasetEvaluation]) -> str:
-    if settings.operating_points is not None:
+def _thresholds_from(settings: EvaluateSettings, scored: Scored, evaluations: Sequence[DatasetEvaluation]) -> str:
+    if settings.operating_points:
         return "Thresholds were given in the settings."
+    if scored.thresholds:
+        return CHOSEN_WITH_THE_MODEL
     if any(found.points for found in evaluations):
         return CHOSEN_ON_VALIDATION
     return "There are no thresholds: none is given, and there are no validation images of both classes."

@@ -51,7 +51,6 @@ def predict(settings: PredictSettings) -> StageResult:
         seconds = time.perf_counter() - started
         table = parts.gathered(photographs)
         _write(scores, table)
-        parts.delete()
         num_failed = table.num_rows - pc.count(table["probability"]).as_py()
         say(f"  {table.num_rows} photographs scored, {num_failed} of them unreadable (column error): {scores}")
         figures = {"num_images": table.num_rows, "num_failed": num_failed, "num_scored_before": num_kept}
@@ -62,7 +61,7 @@ def predict(settings: PredictSettings) -> StageResult:
             artifacts["heat_maps"] = heat_maps
         return Outcome(figures, artifacts, figures)
 
-    return perform(
+    result = perform(
         settings,
         "predict",
         inputs={"model": folder},
@@ -70,6 +69,8 @@ def predict(settings: PredictSettings) -> StageResult:
         pipeline=None,
         body=body,
     )
+    storage.delete_folder(beside(scores, PARTS))  # not before the result stands
+    return result
 
 
 def _score(settings: PredictSettings, rows: pa.Table, *, folder: str, parts: ScoreParts, heat_maps: str | None) -> None:

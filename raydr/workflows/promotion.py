@@ -12,7 +12,7 @@ from raydr.config.jobs import RunSettings
 from raydr.data.manifest import grades_of, read_manifest, rows_where
 from raydr.data.shards import check_shards
 from raydr.engine.package import copy_model, load_model
-from raydr.errors import InputError
+from raydr.errors import InputError, RunError
 from raydr.images.preprocess import Preprocess
 from raydr.inference.scoring import score_images
 from raydr.metrics.comparison import AucDifference
@@ -83,10 +83,16 @@ def promote(
     """
     set_alias(tracker, name, CHALLENGER, version)
     champion = version_of(tracker, name, CHAMPION)
-    if champion is None:
-        found = Promotion(is_champion=True, reason="there was no champion to be compared with")
-    else:
-        found = _against(tracker, name, champion, margin=margin, validation=validation, score=score)
+    while True:
+        if champion is None:
+            found = Promotion(is_champion=True, reason="there was no champion to be compared with")
+        elif champion == version:
+            found = Promotion(is_champion=True, reason="it is the champion already")
+        else:
+            found = _against(tracker, name, champion, margin=margin, validation=validation, score=score)
+        before, champion = champion, version_of(tracker, name, CHAMPION)
+        if champion == before:  # else another run has put its student there meanwhile
+            break
     tag_version(tracker, name, version, found.tags())
     if found.is_champion:
         set_alias(tracker, name, CHAMPION, version)
@@ -110,7 +116,7 @@ def _against(
             raise InputError("the student's evaluation holds no scores of validation images")
         theirs = score(fetch_version(tracker, name, champion))
         pairing = pair_scores(validation, theirs, names=("the student", "the champion"))
-    except InputError as error:
+    except (InputError, RunError) as error:
         return Promotion(is_champion=False, reason=f"{who} cannot be compared: {error}", compared_with=champion)
     difference = pairing.scores.difference(level=_LEVEL)
     is_champion = difference.low > -margin  # not so where the bound is not a number

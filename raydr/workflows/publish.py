@@ -44,9 +44,9 @@ def publish(settings: RunSettings, out: str, chain: Chain, *, tracker: Tracking,
     """Register the models, write the report and gather the run's figures."""
     auc = chain.stages["evaluate student"].metrics["auc"]
     teacher_auc = chain.stages["evaluate teacher"].metrics["auc"]
-    registered = _register(settings, out, chain, tracker)
     documents = write_documents(functools.partial(storage.join, out), _report(settings, chain))
     tracker.log_files(run_id, list(documents.values()))
+    registered = _register(settings, out, chain, tracker)
     metrics = {
         "auc": auc,
         "teacher_auc": teacher_auc,
@@ -117,7 +117,7 @@ def _report(settings: RunSettings, chain: Chain) -> Report:
             for who in ("student", "teacher")
         },
         differences=_differences(stages["evaluate student"], stages["evaluate teacher"], level=settings.evaluate.level),
-        internal=next(iter(stages["evaluate student"].metrics["auc"])),
+        internal=next((row["dataset"] for row in indexed["summary"] if row["split"] == "test"), ""),
         stages=[
             ReportStage(name, result.seconds, main_figure(result), is_up_to_date=result.up_to_date)
             for name, result in stages.items()

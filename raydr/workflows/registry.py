@@ -8,6 +8,7 @@ from raydr.images.jpeg import encode
 from raydr.images.phantom import draw_phantom
 from raydr.learning.validation import VALIDATION_AUC
 from raydr.tracking.models import LoggedModel, log_model
+from raydr.tracking.registry import version_made_by
 from raydr.tracking.runs import Tracking
 
 
@@ -16,15 +17,19 @@ def register(
 ) -> LoggedModel:
     """Log a model folder below the run that made it, with its ``role`` (teacher, student) and further tags.
 
-    Registered under ``name`` unless that is None.
+    Registered under ``name`` unless that is None. What an attempt that was cut off has registered with the same tags is
+    that model's version, and no other is made.
     """
+    tags = {"raydr.role": role, "raydr.version": __version__, **tags}
+    if name is not None and (version := version_made_by(tracker, name, run_id, tags)) is not None:
+        return LoggedModel(f"models:/{name}/{version}", version)
     return log_model(
         tracker,
         run_id,
         model_folder=folder,
         example_jpeg=encode(draw_phantom(patient_seed=0, eye="left", grade=2)),  # nobody's eye
         registered_name=name,
-        tags={"raydr.role": role, "raydr.version": __version__, **tags},
+        tags=tags,
     )
 
 

@@ -6,7 +6,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from raydr import storage
 from raydr.inference.score_parts import ScoreParts, versions
 from raydr.inference.scoring import ScoredRows
 
@@ -62,8 +61,6 @@ def test_one_that_was_cut_off_goes_on_where_it_was_and_ends_in_the_listings_orde
     assert table.column_names == ["image", "image_id", "probability", "error"]
     assert numbers_of(table) == list(range(7))
     assert table["probability"].to_pylist() == probabilities(range(7))
-    parts.delete()
-    assert not storage.exists(parts.folder)
 
 
 def test_a_photograph_that_came_changed_or_moved_in_the_listing_is_all_that_is_scored(tmp_path, photographs):

@@ -3,7 +3,7 @@
 import pytest
 
 from raydr.errors import InputError
-from raydr.tracking.registry import CHAMPION, fetch_version, set_alias, tag_version, version_of
+from raydr.tracking.registry import CHAMPION, fetch_version, set_alias, tag_version, version_made_by, version_of
 from raydr.tracking.runs import NoTracker
 from raydr.tracking.store import open_client
 
@@ -38,6 +38,19 @@ def test_a_version_keeps_its_tags_and_a_new_value_replaces_the_old_one(tracker, 
     tag_version(tracker, "aliased", versions[0], {"raydr.promotion": "second"})
     tags = open_client(tracker.uri).get_model_version("aliased", versions[0]).tags
     assert tags == {"raydr.auc.clinic b": "0.8 [0.7, 0.9]", "raydr.promotion": "second"}
+
+
+def test_the_version_that_a_run_has_registered_with_the_same_tags_is_found_again(tracker):
+    client = open_client(tracker.uri)
+    client.create_registered_model("found")
+    run = client.create_run("0").info.run_id
+    tags = {"raydr.role": "student", "raydr.settings_digest": "a"}
+    made = [str(client.create_model_version("found", "nowhere", run, tags=tags).version) for _ in range(2)]
+    client.create_model_version("found", "nowhere", run, tags={**tags, "raydr.settings_digest": "b"})
+    client.create_model_version("found", "nowhere", tags=tags)
+    assert version_made_by(tracker, "found", run, tags) == made[-1]
+    assert version_made_by(tracker, "found", run, {**tags, "raydr.role": "teacher"}) is None
+    assert version_made_by(tracker, "none-such", run, tags) is None
 
 
 def test_a_version_without_a_model_of_raydr_is_one_clear_line(tracker, versions):

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from raydr.engine.package import DESCRIPTION, WEIGHTS, ModelDescription, load_model, save_model
+from raydr.errors import RunError
 from raydr.images.preprocess import Preprocess
 from raydr.metrics.comparison import auc_difference
 from raydr.models.backbone import create_backbone
@@ -133,6 +134,45 @@ def test_the_same_model_again_is_not_worse_whatever_the_margin_but_zero(contest)
     contest.enter(scores(1.0))
     assert contest.enter(scores(1.0), scores(1.0), margin=0.001)[1].is_champion
     assert not contest.enter(scores(1.0), scores(1.0), margin=0.0)[1].is_champion
+
+
+def test_one_that_is_the_champion_already_stays_it_without_a_comparison(contest):
+    """A run that was cut off after its promotion is repeated."""
+    version, _ = contest.enter(scores(1.0))
+    again = promote(contest.tracker, contest.name, version, margin=0.0, validation=scores(1.0), score=pytest.fail)
+    assert again.is_champion
+    assert contest.aliases == {"challenger": version, "champion": version}
+
+
+def test_one_is_compared_with_a_champion_that_took_the_place_meanwhile(contest):
+    contest.enter(scores(1.0))
+    rival = str(contest.client.create_model_version(contest.name, str(contest.stored)).version)
+    third = str(contest.client.create_model_version(contest.name, str(contest.stored)).version)
+    asked = []
+
+    def score(_folder):
+        asked.append(len(asked))
+        if len(asked) == 1:
+            contest.client.set_registered_model_alias(contest.name, "champion", rival)
+            return scores(3.0, seed=1).drop_columns(["patient", "grade"])
+        return scores(0.1, seed=2).drop_columns(["patient", "grade"])
+
+    found = promote(contest.tracker, contest.name, third, margin=0.0, validation=scores(1.0), score=score)
+    assert len(asked) == 2
+    assert found.compared_with == rival
+    assert contest.aliases == {"challenger": third, "champion": rival}
+
+
+def test_a_champion_whose_store_does_not_answer_keeps_its_place(contest):
+    first, _ = contest.enter(scores(1.0))
+    second = str(contest.client.create_model_version(contest.name, str(contest.stored)).version)
+
+    def score(_folder):
+        raise RunError("store: does not answer")
+
+    found = promote(contest.tracker, contest.name, second, margin=0.05, validation=scores(1.0), score=score)
+    assert "does not answer" in found.reason
+    assert contest.aliases == {"challenger": second, "champion": first}
 
 
 @pytest.mark.parametrize("what", ["gone", "torn", "missing weights"])
