@@ -1,7 +1,8 @@
 """Intervals at the size of EyePACS' test set: resamples of 26,788 patients with two scores each, on one core.
 
   auc                   `auc_interval`: AUC and its interval from 2,000 resamples, the sort included
-  auc difference        `bootstrap_auc_difference`: two models on the same 2,000 resamples
+  auc difference        `bootstrap_auc_difference`, which `raydr compare` uses with `method = "bootstrap"`: two models
+                        on the same 2,000 resamples
   average precision     `average_precision_interval`, 2,000 resamples
   delong difference     `auc_difference`: the formula, no resamples
   sklearn auc           a loop over scikit-learn's `roc_auc_score` on the same draws, patients' images looked up in a

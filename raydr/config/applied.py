@@ -35,8 +35,9 @@ class CompareStage(Section):
     """Two models on the same patients."""
 
     first: str
-    """`out` of a finished `evaluate`, or a file of scores (`.parquet` or CSV): `image_id`, `probability`, `grade` (in
-    one of the two at least) and, where known, `dataset`, `split` and `patient_id`, which it then gives to both."""
+    """`out` of a finished `evaluate`, or a file of scores (`.parquet` or CSV): `image_id`, `probability`; `grade`, or
+    `exam_id` and `exam_referable` where exams have a reference and images no grades (in one of the two at least); and,
+    where known, `dataset`, `split` and `patient_id`, which it then gives to both."""
     second: str
     """The same of the other model. Differences are the first one's AUC less this one's."""
     split: Literal["test", "val"] = "test"
@@ -44,6 +45,9 @@ class CompareStage(Section):
     a model should be chosen."""
     level: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     """Of the intervals."""
+    method: Literal["delong", "bootstrap"] = "delong"
+    """Of the intervals and p: DeLong's formula over patients (Obuchowski's form of it), or 2000 resamples of the
+    patients, drawn by the seed."""
 
 
 class ExportStage(Section):

@@ -63,8 +63,9 @@ def read_score_files(scores: str, labels: str) -> ScoreFiles:
 def read_scored_images(uri: str) -> pa.Table:
     """The images of one file that holds scores and what is known of them, a row each: `scores.parquet`, or anybody's.
 
-    Columns: ``image_id``, ``dataset``, ``split``, ``patient``, ``grade``, ``probability``, null where unknown. The file
-    must have ``image_id`` and ``probability``; a patient stands in ``patient_id`` or ``patient``.
+    Columns: ``image_id``, ``dataset``, ``split``, ``patient``, ``exam``, ``grade``, ``exam_referable`` (whether the
+    image's exam is, where exams have a reference), ``probability``, null where unknown. The file must have ``image_id``
+    and ``probability``; a patient stands in ``patient_id`` or ``patient``, an exam in ``exam_id`` or ``exam``.
 
     Raises:
         InputError: The file or a column is missing, an image stands twice in it, a value is not allowed.
@@ -73,6 +74,7 @@ def read_scored_images(uri: str) -> pa.Table:
     for row in rows:
         is_named = row.get("has_patient") is not False  # else evaluate has made a name up
         row["patient"] = row.get("patient_id") or (row.get("patient") if is_named else None)
+        row["exam"] = row.get("exam_id") or row.get("exam")
     return pa.table({key: pa.array([row.get(key) for row in rows], kind) for key, kind in _SCORED_COLUMNS.items()})
 
 
@@ -209,12 +211,13 @@ _SCORED: Final[Mapping[str, _Parser]] = {
     "image_id": _parse_id,
     "probability": _parse_probability,
     "grade": _parse_grade_or_none,
-    **dict.fromkeys(("patient", "patient_id", "dataset"), _parse_word),
-    "has_patient": _parse_yes_or_no,
+    **dict.fromkeys(("patient", "patient_id", "exam", "exam_id", "dataset"), _parse_word),
+    **dict.fromkeys(("has_patient", "exam_referable"), _parse_yes_or_no),
     "split": _parse_known_split,
 }
 _SCORED_COLUMNS: Final = {
-    **dict.fromkeys(("image_id", "dataset", "split", "patient"), pa.string()),
+    **dict.fromkeys(("image_id", "dataset", "split", "patient", "exam"), pa.string()),
     "grade": pa.int64(),
+    "exam_referable": pa.bool_(),
     "probability": pa.float64(),
 }

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,8 @@ from raydr.metrics.ranking import counted_auc, ranking
 from raydr.metrics.resampling import patient_counts, patient_numbers, percentile_bounds
 from raydr.metrics.roc import Bools, auc, class_scores
 from raydr.metrics.standard_error import clustered_standard_error, placements
+
+NOT_DEFINED: Final = "not defined"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +37,12 @@ class AucDifference:
     num_positive: int
 
     def __str__(self) -> str:
-        """The difference as it is quoted: value and interval to three digits, and p."""
-        return f"{self.value:+.3f} [{self.low:+.3f}, {self.high:+.3f}], p = {self.p_value:.3g}"
+        """The difference as it is quoted: value and interval, if they are defined, with their signs to three digits."""
+        if not math.isfinite(self.value):
+            return NOT_DEFINED
+        if not math.isfinite(self.low):
+            return f"{self.value:+.3f}"
+        return f"{self.value:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
 
 
 def auc_difference(

@@ -81,6 +81,8 @@ class DatasetEvaluation:
     """Images [true grade, score bin], the bins of equal width between 0 and 1."""
     scores_by_grade: tuple[Floats, ...]
     """The probabilities of each true grade's images, rising."""
+    scores_by_class: tuple[Floats, Floats]
+    """Those of what is not referable and of what is, rising: of images or of exams."""
     sensitivity_by_grade: tuple[Proportion, ...] | None
     """Share of the images of each true grade that are called referable at ``main_point``; None without one."""
     missed_by_grade: Mapping[int, MissedImages] | None
@@ -163,6 +165,7 @@ def evaluate_dataset(  # noqa: PLR0913 - what was chosen elsewhere, and how inte
         else calibration_summary(truth, apply_temperature(probability, temperature), patient, level=level),
         histogram=score_histogram(judged.grade, probability),
         scores_by_grade=tuple(np.sort(probability[judged.grade == each]) for each in range(NUM_GRADES)),
+        scores_by_class=(np.sort(probability[~truth]), np.sort(probability[truth])),
         sensitivity_by_grade=None if main is None else sensitivity_of_grades(judged, main.threshold, level=level),
         missed_by_grade=None if main is None else missed_images(judged, main.threshold),
         subgroups=_subgroups(scored, judged, main, level=level),

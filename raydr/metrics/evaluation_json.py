@@ -9,7 +9,8 @@ import numpy as np
 
 from raydr.metrics.evaluation import DatasetEvaluation
 
-_LEFT_OUT = ("roc", "precision_recall", "histogram", "scores_by_grade")  # a point a score; the scores have a file
+_LEFT_OUT = ("roc", "precision_recall", "histogram", "scores_by_grade", "scores_by_class")
+"""A point a score; the scores have a file."""
 
 
 def as_json(evaluation: DatasetEvaluation) -> dict[str, Any]:

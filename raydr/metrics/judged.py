@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raydr.grades import REFERABLE_GRADE
-from raydr.metrics.levels import Level, gather_units
+from raydr.metrics.levels import Level, gather_units, names_within
 from raydr.metrics.roc import Bools, Floats
 from raydr.metrics.scored_images import ScoredImages
 
@@ -71,6 +71,4 @@ def judged_images(scored: ScoredImages) -> Judged:
 
 def exam_names(scored: ScoredImages) -> NDArray[np.str_] | None:
     """A name for each image's exam that no other patient's has, empty where it is not known; None where none is."""
-    if scored.exam is None:
-        return None
-    return np.where(scored.exam == "", "", np.char.add(np.char.add(scored.patient, " "), scored.exam))
+    return None if scored.exam is None else names_within(scored.patient, scored.exam)

@@ -12,7 +12,7 @@ from raydr.metrics.roc import Bools, Floats
 
 Level = Literal["image", "eye", "exam", "patient"]
 LEVELS: Final[tuple[Level, ...]] = ("image", "eye", "exam", "patient")
-Pooling = Literal["max", "mean"]
+_SEPARATOR: Final = "\x1f"  # of units, in no name
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,7 +25,7 @@ class UnitScores:
     """The highest of its images; -1 where the unit's truth is a reference of its own."""
     is_referable: Bools
     probability: Floats
-    """The largest of its images, or their mean."""
+    """The largest of its images: screening takes the worst one."""
     num_images: NDArray[np.int64]
     """How many of its images are in these figures."""
 
@@ -36,7 +36,6 @@ def gather_units(
     grade: NDArray[np.int64],
     probability: Floats,
     *,
-    pooling: Pooling = "max",
     reference: Mapping[str, bool] | None = None,
 ) -> UnitScores:
     """The units of a data set with the score and the truth of each.
@@ -50,7 +49,6 @@ def gather_units(
         patient: Whose each image is, [N].
         grade: 0 to 4; -1 where ungraded, [N].
         probability: Of referable DR in [0, 1]; NaN where there is none, [N].
-        pooling: How a unit's score comes from its images'; screening takes the worst one ("max").
         reference: Whether a unit is referable, where that was judged of the whole unit.
 
     Raises:
@@ -67,7 +65,8 @@ def gather_units(
     strange = np.flatnonzero(owner[place] != patient[counts])
     if len(strange):
         raise ValueError(f"units: {str(unit[counts][strange[0]])!r} has images of more than one patient")
-    pooled = _pooled(probability[counts], place, sizes, pooling)
+    largest = np.full(len(names), -np.inf)
+    np.maximum.at(largest, place, probability[counts])
     highest = np.full(len(names), -1, dtype=np.int64)
     if reference is None:
         np.maximum.at(highest, place, grade[counts])
@@ -79,7 +78,7 @@ def gather_units(
         patient=owner,
         grade=highest,
         is_referable=is_referable,
-        probability=pooled,
+        probability=largest,
         num_images=sizes.astype(np.int64),
     )
 
@@ -101,15 +100,11 @@ def unit_names(
         case "exam":
             return exam
         case "eye" if eye is not None:
-            return np.where(eye == "", "", np.char.add(np.char.add(patient, " "), eye))
+            return names_within(patient, eye)
         case _:
             return None
 
 
-def _pooled(values: Floats, place: NDArray[np.intp], sizes: NDArray[np.intp], pooling: Pooling) -> Floats:
-    """The largest value, or the mean, of each place."""
-    if pooling == "mean":
-        return np.bincount(place, weights=values, minlength=len(sizes)) / sizes
-    largest = np.full(len(sizes), -np.inf)
-    np.maximum.at(largest, place, values)
-    return largest
+def names_within(patient: NDArray[np.str_], part: NDArray[np.str_]) -> NDArray[np.str_]:
+    """Names of patients' eyes or exams that no other patient's has, empty where the part's own is."""
+    return np.where(part == "", "", np.char.add(np.char.add(patient, _SEPARATOR), part))

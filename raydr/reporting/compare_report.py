@@ -7,12 +7,11 @@ from datetime import datetime
 from typing import Literal
 
 from raydr import storage
-from raydr.metrics.comparison import AucDifference
+from raydr.metrics.comparison import NOT_DEFINED, AucDifference
+from raydr.metrics.levels import Level
 from raydr.metrics.roc import RocCurve
 from raydr.reporting import compare_figures
 from raydr.reporting.page import render_page
-
-NOT_DEFINED = "not defined"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,6 +22,8 @@ class ComparedDataset:
     difference: AucDifference
     curves: tuple[RocCurve, RocCurve] | None
     """Of the first and of the second model; None where only one class is present."""
+    unit: Level = "image"
+    """What was judged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +37,13 @@ class CompareReport:
     second: str
     split: Literal["test", "val"]
     datasets: Sequence[ComparedDataset]
+    method: Literal["delong", "bootstrap"] = "delong"
+    """Of the intervals."""
     left_out: Sequence[str] = ()
     """What is not in the figures, one line a reason."""
     settings: str = ""
     """TOML."""
     digests: Mapping[str, str] = field(default_factory=dict)
-
-
-def signed(difference: AucDifference) -> str:
-    """The difference and its interval with their signs, to three digits."""
-    if not math.isfinite(difference.value):
-        return NOT_DEFINED
-    if not math.isfinite(difference.low):
-        return f"{difference.value:+.3f}"
-    return f"{difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]"
 
 
 def p_text(difference: AucDifference) -> str:
@@ -74,7 +68,6 @@ def render_compare_report(report: CompareReport) -> str:
         "compare_report.html.jinja",
         report=report,
         figures=compare_figures,
-        signed=signed,
         p_text=p_text,
         verdict=verdict,
     )

@@ -112,13 +112,9 @@ def explore(evaluations: Sequence[DatasetEvaluation]) -> Explorer | None:
 
 def _scores(evaluation: DatasetEvaluation) -> tuple[Sequence[Floats], int]:
     """Rising scores by true grade, or by class where exams were judged, and the place of the first referable ones."""
-    if evaluation.unit == "image" or evaluation.roc is None:
+    if evaluation.unit == "image":
         return evaluation.scores_by_grade, REFERABLE_GRADE
-    roc, num_positive = evaluation.roc, evaluation.auc.num_positive
-    num_negative = evaluation.levels[evaluation.unit].num_units - num_positive
-    reached = (roc.false_positive_rate * num_negative, roc.sensitivity * num_positive)
-    amounts = [np.diff(counts.round()).astype(np.int64) for counts in reached]
-    return [np.repeat(roc.threshold[1:], amount)[::-1] for amount in amounts], 1
+    return evaluation.scores_by_class, 1
 
 
 def _spread(length: int) -> NDArray[np.int64]:

@@ -8,7 +8,7 @@ from raydr import storage
 from raydr.metrics.comparison import AucDifference
 from raydr.metrics.evaluation import DatasetEvaluation
 from raydr.reporting import figures, parallel_figure, search_figures
-from raydr.reporting.compare_report import p_text, signed
+from raydr.reporting.compare_report import p_text
 from raydr.reporting.explorer import explore
 from raydr.reporting.forest import forest
 from raydr.reporting.model_facts import ModelFacts
@@ -96,7 +96,6 @@ def render_report(report: Report) -> str:
         explorer=explore(first),
         forests=[forest(evaluation) for evaluation in first],
         figures=figures,
-        signed=signed,
         p_text=p_text,
         search=search_figures,
         parallel=parallel_figure,

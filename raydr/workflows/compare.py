@@ -15,12 +15,12 @@ from raydr.config.show import as_toml
 from raydr.data.score_files import read_scored_images
 from raydr.errors import InputError
 from raydr.metrics.roc import roc_curve
-from raydr.reporting.compare_report import ComparedDataset, CompareReport, p_text, signed, write_compare_report
+from raydr.reporting.compare_report import ComparedDataset, CompareReport, p_text, write_compare_report
 from raydr.reporting.table import terminal_table
 from raydr.tracking.store import without_credentials
 from raydr.workflows.console import say
 from raydr.workflows.job import Outcome, Stage, perform
-from raydr.workflows.pairing import PairedScores, Pairing, counted, pair_scores
+from raydr.workflows.pairing import PairedScores, Pairing, left_out_counts, pair_scores
 from raydr.workflows.result import StageResult, finite, read_result
 
 _FILES = {"comparison": "comparison.json", "report": "report.html"}
@@ -40,7 +40,7 @@ def compare(settings: CompareSettings) -> StageResult:
     def body(stage: Stage) -> Outcome:
         tables = [_of_split(read_scored_images(uri), settings.split, uri) for uri in uris]
         pairing = pair_scores(tables[0], tables[1], names=uris)
-        compared = [_compared(name, pairing.scores, settings.level) for name in _datasets(pairing.scores)]
+        compared = [_compared(name, pairing.scores, settings) for name in _datasets(pairing.scores)]
         if not compared:
             raise InputError(f"{uris[0]}: no shared image has a grade and a score of both models")
         left_out = _left_out(pairing)
@@ -49,7 +49,7 @@ def compare(settings: CompareSettings) -> StageResult:
             say(f"  {line}")
         artifacts = {name: stage.path(file) for name, file in _FILES.items()}
         figures = {found.name: dataclasses.asdict(found.difference) for found in compared}
-        metrics = {"first": uris[0], "second": uris[1], "difference": figures, "left_out": counted(pairing)}
+        metrics = {"first": uris[0], "second": uris[1], "difference": figures, "left_out": left_out_counts(pairing)}
         storage.write_bytes(artifacts["comparison"], json.dumps(finite(metrics), indent=2).encode())
         write_compare_report(artifacts["report"], _report(settings, stage, compared, left_out))
         stage.tracker.log_files(stage.run_id, list(artifacts.values()))
@@ -94,17 +94,18 @@ def _datasets(scores: PairedScores) -> list[str]:
     return list(dict.fromkeys(scores.dataset.tolist()))
 
 
-def _compared(name: str, scores: PairedScores, level: float) -> ComparedDataset:
+def _compared(name: str, scores: PairedScores, settings: CompareSettings) -> ComparedDataset:
     own = scores.of(name)
-    difference = own.difference(level=level)
+    difference = own.difference(level=settings.level, method=settings.method, seed=settings.seed)
+    first, second = own.judged()
     curves = None
     if math.isfinite(difference.value):
-        curves = (roc_curve(own.truth, own.first), roc_curve(own.truth, own.second))
-    return ComparedDataset(name, difference, curves)
+        curves = (roc_curve(first.is_referable, first.probability), roc_curve(second.is_referable, second.probability))
+    return ComparedDataset(name, difference, curves, first.unit)
 
 
 def _left_out(pairing: Pairing) -> list[str]:
-    parts = [f"{number} {_LEFT_OUT[name]}" for name, number in counted(pairing).items() if number]
+    parts = [f"{number} {_LEFT_OUT[name]}" for name, number in left_out_counts(pairing).items() if number]
     lines = [f"left out images: {', '.join(parts)}"] if parts else []
     if not pairing.has_patients:
         lines.append(
@@ -116,10 +117,10 @@ def _left_out(pairing: Pairing) -> list[str]:
 def _table(compared: Sequence[ComparedDataset], level: float) -> str:
     rows = [
         [
-            found.name,
+            found.name if found.unit == "image" else f"{found.name} (by {found.unit})",
             f"{found.difference.first:.3f}",
             f"{found.difference.second:.3f}",
-            signed(found.difference),
+            str(found.difference),
             p_text(found.difference),
             str(found.difference.num_images),
             str(found.difference.num_patients),
@@ -140,6 +141,7 @@ def _report(
         first=without_credentials(settings.first),
         second=without_credentials(settings.second),
         split=settings.split,
+        method=settings.method,
         datasets=compared,
         left_out=left_out,
         settings=without_credentials(as_toml(settings)),

@@ -6,7 +6,7 @@ from typing import Final
 from raydr.grades import NUM_GRADES
 from raydr.metrics.evaluation import DatasetEvaluation
 from raydr.reporting.table import terminal_table
-from raydr.reporting.wording import counted, is_defined, number, point_name
+from raydr.reporting.wording import counted, is_defined, left_out, number, point_name, unnamed_patients
 
 _WORST: Final = NUM_GRADES - 1
 _MOST_NAMED: Final = 5
@@ -39,7 +39,9 @@ def evaluation_notes(evaluations: Sequence[DatasetEvaluation]) -> list[str]:
     """What a reader of the figures must know, a sentence each."""
     notes = [_point_note(evaluations[0])] if evaluations else []
     for found in evaluations:
-        notes += [f"{found.name}: {text}" for text in (*_left_out(found), *_missed(found))]
+        notes += [
+            f"{found.name}: {text}" for text in (unnamed_patients(found), left_out(found), *_missed(found)) if text
+        ]
     return notes
 
 
@@ -48,19 +50,6 @@ def _point_note(found: DatasetEvaluation) -> str:
         if name == found.main_point:
             return f"Sensitivity and specificity are those at the threshold {point.threshold:.4g} ({point_name(name)})."
     return "No operating point: no threshold is given, and there are no validation images of both classes."
-
-
-def _left_out(found: DatasetEvaluation) -> list[str]:
-    texts = []
-    if found.num_without_patient == found.num_images:
-        texts.append("no patient is named; every image counts as a patient.")
-    elif found.num_without_patient:
-        texts.append(f"{counted(found.num_without_patient, 'image')} without a patient; each counts as one.")
-    if found.num_ungraded or found.num_unscored:
-        parts = [(found.num_ungraded, "without a grade"), (found.num_unscored, "without a score")]
-        words = " and ".join(f"{number} {what}" for number, what in parts if number)
-        texts.append(f"of {counted(found.num_images, 'image')} {words} left out.")
-    return texts
 
 
 def _missed(found: DatasetEvaluation) -> list[str]:

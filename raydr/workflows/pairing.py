@@ -1,8 +1,9 @@
 """Two models' scores of the same images side by side: what a paired comparison needs."""
 
+import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -10,8 +11,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from raydr.errors import InputError
-from raydr.grades import REFERABLE_GRADE
-from raydr.metrics.comparison import AucDifference, auc_difference
+from raydr.metrics.comparison import AucDifference, auc_difference, bootstrap_auc_difference
+from raydr.metrics.judged import Judged, judged_images
+from raydr.metrics.scored_images import ScoredImages
 
 ONE_DATASET = "images"
 """The data set of images that no table assigns to one."""
@@ -19,20 +21,20 @@ ONE_DATASET = "images"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PairedScores:
-    """Graded images that both models scored, one row an image; all arrays have the same length."""
+    """Images that have a truth and that both models scored, one row an image; all arrays have the same length."""
 
     image_id: NDArray[np.str_]
     dataset: NDArray[np.str_]
     patient: NDArray[np.str_]
     grade: NDArray[np.int64]
+    """-1 where the truth is that of the image's exam."""
+    exam: NDArray[np.str_]
+    """Empty where unknown."""
+    exam_referable: NDArray[np.int64]
+    """1 and 0, -1 where the exam has no reference."""
     first: NDArray[np.float64]
     """Probabilities of the first model."""
     second: NDArray[np.float64]
-
-    @property
-    def truth(self) -> NDArray[np.bool_]:
-        """Whether an image is referable."""
-        return self.grade >= REFERABLE_GRADE
 
     def of(self, dataset: str) -> "PairedScores":
         """The images of one data set."""
@@ -40,9 +42,32 @@ class PairedScores:
         columns = {field.name: getattr(self, field.name)[own] for field in fields(self)}
         return PairedScores(**columns)
 
-    def difference(self, *, level: float = 0.95) -> AucDifference:
-        """The first model's AUC less the second one's, with an interval over patients."""
-        return auc_difference(self.truth, self.first, self.second, self.patient, level=level)
+    def judged(self) -> tuple[Judged, Judged]:
+        """Either model's scores of what has a truth: images, or exams where no image of the data set has a grade."""
+        return self._judged(self.first), self._judged(self.second)
+
+    def difference(
+        self, *, level: float = 0.95, method: Literal["delong", "bootstrap"] = "delong", seed: int = 0
+    ) -> AucDifference:
+        """The first model's AUC less the second one's, with an interval over patients.
+
+        ``num_images`` counts images, ``num_positive`` what is referable of that which was judged.
+        """
+        first, second = self.judged()
+        by = auc_difference if method == "delong" else functools.partial(bootstrap_auc_difference, seed=seed)
+        found = by(first.is_referable, first.probability, second.probability, first.patient, level=level)
+        return replace(found, num_images=first.num_images)
+
+    def _judged(self, probability: NDArray[np.float64]) -> Judged:
+        scored = ScoredImages(
+            self.image_id,
+            self.patient,
+            self.grade,
+            probability,
+            exam=self.exam,
+            exam_referable=self.exam_referable,
+        )
+        return judged_images(scored)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +79,19 @@ class Pairing:
     """Images that the second table does not have."""
     num_only_second: int
     num_ungraded: int
-    """Shared images without a grade."""
+    """Shared images without a truth: a grade, or a reference of their exam where the data set has no grades."""
     num_unscored: int
-    """Shared images with a grade that one of the models could not read."""
+    """Shared images with a truth that one of the models could not read."""
     has_patients: bool
-    """Whether a table names patients; else every image is one of its own."""
+    """Whether a table names patients or exams; else every image is a patient of its own."""
 
 
 def pair_scores(first: pa.Table, second: pa.Table, *, names: tuple[str, str]) -> Pairing:
     """The images of both tables, matched by ``image_id``, in the first table's order.
 
-    Other columns: ``probability`` (null or NaN: unreadable), ``grade`` (null or -1: none) in one of them at least,
-    ``dataset`` and ``patient``, where the first table's rules if it has any.
+    Other columns: ``probability`` (null or NaN: unreadable); in one of them at least ``grade`` (null or -1: none) or
+    ``exam_referable`` (null: no reference) with ``exam``; ``dataset``, ``patient`` and ``exam``, where the first
+    table's rules if it has any.
 
     Args:
         first: The first model's scores.
@@ -73,8 +99,8 @@ def pair_scores(first: pa.Table, second: pa.Table, *, names: tuple[str, str]) ->
         names: What the tables are called in an error.
 
     Raises:
-        InputError: An image stands twice in a table, no image is in both, no table has grades, or the grades of an
-            image differ.
+        InputError: An image stands twice in a table, no image is in both, no table has grades or exams with a
+            reference, or those of an image differ.
     """
     found = [_rows_by_image(table, name) for table, name in zip((first, second), names, strict=True)]
     shared = [image for image in found[0] if image in found[1]]
@@ -85,19 +111,22 @@ def pair_scores(first: pa.Table, second: pa.Table, *, names: tuple[str, str]) ->
         table.take(pa.array([rows[image] for image in shared], pa.int64()))
         for table, rows in zip((first, second), found, strict=True)
     ]
-    image_id = _words(tables[0]["image_id"])
-    grade = _grades(tables, image_id, names)
+    image_id = np.array(shared, np.str_)
+    if not any(_has(table, column) for table in tables for column in ("grade", "exam_referable")):
+        raise InputError(f"{names[0]}: grade: neither this file nor {names[1]} has grades, or exams with a reference")
+    grade, exam_referable = (_agreed(column, tables, image_id, names) for column in ("grade", "exam_referable"))
+    dataset, exam = _words("dataset", tables, ONE_DATASET), _words("exam", tables, "")
     probability = [pc.fill_null(table["probability"].cast(pa.float64()), np.nan).to_numpy() for table in tables]
-    is_graded, is_scored = grade >= 0, np.isfinite(probability[0]) & np.isfinite(probability[1])
-    used = is_graded & is_scored
-    by_patient, by_dataset = (
-        next((table for table in tables if _has(table, column)), None) for column in ("patient", "dataset")
-    )
+    has_truth = _has_truth(dataset, grade, (exam_referable >= 0) & (exam != ""))
+    is_scored = np.isfinite(probability[0]) & np.isfinite(probability[1])
+    used = has_truth & is_scored
     columns: dict[str, NDArray[Any]] = {
         "image_id": image_id,
-        "dataset": np.full(len(shared), ONE_DATASET) if by_dataset is None else _words(by_dataset["dataset"]),
-        "patient": _patients(by_patient, image_id),
+        "dataset": dataset,
+        "patient": _patients(_words("patient", tables, ""), exam, image_id),
         "grade": grade,
+        "exam": exam,
+        "exam_referable": exam_referable,
         "first": probability[0],
         "second": probability[1],
     }
@@ -105,9 +134,9 @@ def pair_scores(first: pa.Table, second: pa.Table, *, names: tuple[str, str]) ->
         PairedScores(**{name: column[used] for name, column in columns.items()}),
         num_only_first=first.num_rows - len(shared),
         num_only_second=second.num_rows - len(shared),
-        num_ungraded=int((~is_graded).sum()),
-        num_unscored=int((is_graded & ~is_scored).sum()),
-        has_patients=by_patient is not None,
+        num_ungraded=int((~has_truth).sum()),
+        num_unscored=int((has_truth & ~is_scored).sum()),
+        has_patients=any(_has(table, column) for table in tables for column in ("patient", "exam")),
     )
 
 
@@ -124,36 +153,48 @@ def _rows_by_image(table: pa.Table, name: str) -> dict[str, int]:
     return found
 
 
-def _grades(tables: list[pa.Table], image_id: NDArray[np.str_], names: tuple[str, str]) -> NDArray[np.int64]:
-    """The grade of every image, -1 where neither table has one."""
-    found = [pc.fill_null(table["grade"].cast(pa.int64()), -1).to_numpy() for table in tables if _has(table, "grade")]
+def _agreed(
+    column: str, tables: list[pa.Table], image_id: NDArray[np.str_], names: tuple[str, str]
+) -> NDArray[np.int64]:
+    """What the tables say of every image, -1 where neither says anything."""
+    found = [pc.fill_null(table[column].cast(pa.int64()), -1).to_numpy() for table in tables if _has(table, column)]
     if not found:
-        raise InputError(f"{names[0]}: grade: neither this file nor {names[1]} has grades to compare with")
+        return np.full(len(image_id), -1, dtype=np.int64)
     first, last = found[0], found[-1]
     differs = (first >= 0) & (last >= 0) & (first != last)
     if differs.any():
         place = int(np.flatnonzero(differs)[0])
         raise InputError(
-            f"{names[1]}: grade: image {str(image_id[place])!r} has grade {last[place]} here and grade {first[place]} "
-            f"in {names[0]}; of {len(image_id)} shared images {int(differs.sum())} differ"
+            f"{names[1]}: {column}: image {str(image_id[place])!r} has {column} {last[place]} here and {column} "
+            f"{first[place]} in {names[0]}; of {len(image_id)} shared images {int(differs.sum())} differ"
         )
-    grade: NDArray[np.int64] = np.where(first >= 0, first, last)
-    return grade
+    agreed: NDArray[np.int64] = np.where(first >= 0, first, last)
+    return agreed
 
 
-def _patients(table: pa.Table | None, image_id: NDArray[np.str_]) -> NDArray[np.str_]:
-    """The patient of every image; an image of nobody known is a patient of its own."""
-    own = np.char.add("image:", image_id)
-    if table is None:
-        return own
-    return np.array([name or alone for name, alone in zip(table["patient"].to_pylist(), own, strict=True)], np.str_)
+def _has_truth(
+    dataset: NDArray[np.str_], grade: NDArray[np.int64], has_reference: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Whether an image has a grade, or its exam a reference where no image of the data set has a grade."""
+    is_graded = grade >= 0
+    return np.where(np.isin(dataset, dataset[is_graded]), is_graded, has_reference)
 
 
-def _words(column: pa.ChunkedArray) -> NDArray[np.str_]:
-    return np.array([ONE_DATASET if word is None else word for word in column.to_pylist()], np.str_)
+def _patients(patient: NDArray[np.str_], exam: NDArray[np.str_], image_id: NDArray[np.str_]) -> NDArray[np.str_]:
+    """The patient of every image; an exam, or an image, of nobody known is a patient of its own."""
+    alone = np.where(exam == "", np.char.add("image:", image_id), np.char.add("exam:", exam))
+    return np.where(patient == "", alone, patient)
 
 
-def counted(pairing: Pairing) -> Mapping[str, int]:
+def _words(column: str, tables: list[pa.Table], unknown: str) -> NDArray[np.str_]:
+    """What the first table that has the column says of every image."""
+    for table in tables:
+        if _has(table, column):
+            return np.array(pc.fill_null(table[column], unknown).to_pylist(), np.str_)
+    return np.full(tables[0].num_rows, unknown)
+
+
+def left_out_counts(pairing: Pairing) -> Mapping[str, int]:
     """What is left out, by the names that results use."""
     return {
         "num_only_first": pairing.num_only_first,

@@ -51,7 +51,7 @@ class Promotion:
         if self.compared_with is not None:
             tags["raydr.compared_with"] = self.compared_with
         if self.difference is not None:
-            tags["raydr.auc_difference"] = _quoted(self.difference)
+            tags["raydr.auc_difference"] = str(self.difference)
         return tags
 
 
@@ -120,7 +120,7 @@ def _against(
         return Promotion(is_champion=False, reason=f"{who} cannot be compared: {error}", compared_with=champion)
     difference = pairing.scores.difference(level=_LEVEL)
     is_champion = difference.low > -margin  # not so where the bound is not a number
-    words = f"validation AUC less that of {who} {_quoted(difference)} on {difference.num_patients} patients"
+    words = f"validation AUC less that of {who} {difference} on {difference.num_patients} patients"
     bound = f"its lower bound is {'above' if is_champion else 'not above'} -{margin:g}"
     return Promotion(is_champion, f"{words}; {bound}", compared_with=champion, difference=difference)
 
@@ -177,7 +177,3 @@ def _fitting(shards: str | None, preprocess: Preprocess) -> str | None:
     except InputError:
         return None
     return shards
-
-
-def _quoted(difference: AucDifference) -> str:
-    return f"{difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]"

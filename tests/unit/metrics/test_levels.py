@@ -34,9 +34,8 @@ def gathered(images, level, **changes):
 
 
 @pytest.mark.parametrize(("level", "number"), [("image", 80), ("eye", 40), ("exam", 40), ("patient", 20)])
-@pytest.mark.parametrize("pooling", ["max", "mean"])
-def test_a_unit_has_its_images_highest_grade_and_their_pooled_score(images, level, number, pooling):
-    found = gathered(images, level, pooling=pooling)
+def test_a_unit_has_its_images_highest_grade_and_their_largest_score(images, level, number):
+    found = gathered(images, level)
     assert len(found.unit) == number
     of_image = names(images, level)
     for place, unit in enumerate(found.unit):
@@ -44,7 +43,7 @@ def test_a_unit_has_its_images_highest_grade_and_their_pooled_score(images, leve
         assert found.num_images[place] == inside.sum()
         assert found.grade[place] == images["grade"][inside].max()
         assert found.is_referable[place] == (images["grade"][inside].max() >= 2)
-        assert found.probability[place] == pytest.approx(getattr(images["probability"][inside], pooling)())
+        assert found.probability[place] == images["probability"][inside].max()
         assert found.patient[place] == images["patient"][inside][0]
 
 
@@ -85,6 +84,14 @@ def test_a_level_of_which_nothing_is_known_has_no_names():
     image = np.array(["a", "b"])
     known = [unit_names(level, image=image, patient=image) is not None for level in LEVELS]
     assert dict(zip(LEVELS, known, strict=True)) == {"image": True, "eye": False, "exam": False, "patient": True}
+
+
+def test_names_that_read_alike_when_joined_are_of_two_units():
+    patient, part = np.array(["1", "1 2", "1 2"]), np.array(["2 3", "3", ""])
+    eyes = unit_names("eye", image=patient, patient=patient, eye=part)
+    assert eyes[0] != eyes[1]
+    assert eyes[2] == ""
+    assert len(gather_units(eyes, patient, np.array([0, 4, 4]), np.array([0.1, 0.2, 0.3])).unit) == 2
 
 
 def test_no_images_are_no_units():

@@ -1,5 +1,6 @@
 """The report of a comparison: whole, self-contained, safe with any name, and open about what is not known."""
 
+import dataclasses
 import re
 from datetime import UTC, datetime
 
@@ -14,7 +15,6 @@ from raydr.reporting.compare_report import (
     CompareReport,
     p_text,
     render_compare_report,
-    signed,
     verdict,
     write_compare_report,
 )
@@ -31,13 +31,14 @@ def compared(name, gap, *, one_class=False):
     return ComparedDataset(name, difference, None if one_class else tuple(roc_curve(truth, each) for each in scores))
 
 
-def report(*datasets, split="test", left_out=(), first="runs/a", title="a or b"):
+def report(*datasets, split="test", left_out=(), first="runs/a", title="a or b", method="delong"):
     return CompareReport(
         title=title,
         created=datetime(2026, 3, 4, 5, 6, tzinfo=UTC),
         first=first,
         second="runs/b",
         split=split,
+        method=method,
         datasets=datasets,
         left_out=left_out,
         settings='job = "compare"\n',
@@ -63,7 +64,7 @@ def test_nothing_is_loaded_and_every_address_exists(page):
 def test_difference_interval_p_and_both_areas_of_every_data_set_are_there(page, datasets):
     for found in datasets[:2]:
         figures = found.difference
-        for words in (signed(figures), f"{figures.first:.3f}", f"{figures.second:.3f}", verdict(figures)):
+        for words in (str(figures), f"{figures.first:.3f}", f"{figures.second:.3f}", verdict(figures)):
             assert words in page.text, words
         assert f"[{figures.low:+.3f}, {figures.high:+.3f}]" in page.text
     assert "300 images of 150 patients" in page.text
@@ -97,6 +98,17 @@ def test_that_test_images_are_not_to_choose_by_is_said_of_test_images_only(datas
     assert "would use them up" not in Page(render_compare_report(report(datasets[0], split="val"))).text
 
 
+def test_what_was_judged_and_how_the_interval_was_made_are_told(datasets):
+    text = Page(render_compare_report(report(datasets[0]))).text
+    assert "Obuchowski" in text
+    assert "Each exam" not in text
+    of_exams = dataclasses.replace(datasets[0], unit="exam")
+    text = Page(render_compare_report(report(of_exams, method="bootstrap"))).text
+    assert "a bootstrap that resamples them" in text
+    assert "Obuchowski" not in text
+    assert "exams referable. Each exam has the largest score of its images." in text
+
+
 def test_names_are_text_whatever_they_are():
     page = Page(render_compare_report(report(compared(HOSTILE, 1.0), first=HOSTILE, title=HOSTILE)))
     assert not page.handlers
@@ -120,7 +132,7 @@ def _difference(value, low, high, p_value):
 )
 def test_figures_are_quoted_with_signs_and_p_is_never_nought(bounds, words):
     difference = _difference(*bounds)
-    assert (signed(difference), p_text(difference), verdict(difference)) == words
+    assert (str(difference), p_text(difference), verdict(difference)) == words
 
 
 def test_the_page_is_written_whole(tmp_path, datasets):

@@ -87,17 +87,32 @@ def test_one_class_alone_has_calls_and_no_share_of_the_other():
     assert 0 <= shares["Specificity"] <= 1
 
 
-def test_where_exams_were_judged_the_calls_are_of_exams():
-    part = scored(400)
-    exam = np.array([f"exam {place // 2}" for place in range(400)])
-    judged = ScoredImages(
+def of_exams(part):
+    """The same images two an exam, which has the truth of its first."""
+    exam = np.array([f"exam {place // 2}" for place in range(len(part.grade))])
+    return ScoredImages(
         image_id=part.image_id,
         patient=exam,
-        grade=np.full(400, -1),
+        grade=np.full(len(part.grade), -1),
         probability=part.probability,
         exam=exam,
         exam_referable=np.repeat(part.grade[::2] >= REFERABLE_GRADE, 2).astype(np.int64),
     )
+
+
+def test_exams_of_one_class_are_called_and_counted():
+    part = scored(50, grades=2)
+    found = explore(evaluated(of_exams(part)))
+    for step in range(len(found.thresholds)):
+        counts = found.counts(0, step)
+        called = int((part.probability.reshape(-1, 2).max(axis=1) >= found.thresholds[step]).sum())
+        assert (counts.false_positives, counts.true_negatives) == (called, 25 - called)
+        assert counts.true_positives == counts.false_negatives == 0
+
+
+def test_where_exams_were_judged_the_calls_are_of_exams():
+    part = scored(400)
+    judged = of_exams(part)
     truth, probability = part.grade[::2] >= REFERABLE_GRADE, part.probability.reshape(-1, 2).max(axis=1)
     found = explore(evaluated(judged))
     for step in range(0, len(found.thresholds), 11):

@@ -120,6 +120,42 @@ def test_files_of_anybody_do_and_what_is_not_in_both_is_told(capsys, tmp_path):
     assert found["num_images"] == found["num_patients"] == 7
 
 
+def test_exams_are_compared_where_images_have_no_grades(capsys, tmp_path):
+    files = []
+    for name, spread in (("sharp", 0.5), ("blunt", 3.0)):
+        table = scores(spread)
+        table = table.set_column(table.column_names.index("grade"), "grade", pa.array([-1] * table.num_rows))
+        table = table.append_column("exam", pa.array(["only"] * table.num_rows))
+        referable = pa.array([row // 2 % 4 == 0 for row in range(table.num_rows)])
+        files.append(finished(tmp_path / name, table.append_column("exam_referable", referable)))
+    for method in ("delong", "bootstrap"):
+        out = tmp_path / method
+        status, shown, _ = raydr(capsys, "compare", *files, "--out", out, "--set", f"method={method}")
+        assert status == 0
+        assert "here (by exam)" in shown
+        result = read_result(str(out))
+        assert result is not None
+        assert result.metrics["left_out"]["num_ungraded"] == 0
+        for found in result.metrics["difference"].values():
+            assert (found["num_images"], found["num_patients"], found["num_positive"]) == (80, 40, 10)
+            assert found["low"] < found["value"] < found["high"]
+        assert ("bootstrap" in (out / "report.html").read_text().split("<h2>ROC")[0]) == (method == "bootstrap")
+
+
+def test_exams_of_anybodys_files_are_compared(capsys, tmp_path):
+    rows = "".join(f"{n},0.{n},e{n // 2},{int(n in (4, 5, 8, 9))}\n" for n in range(10))
+    (tmp_path / "a.csv").write_text(f"image_id,probability,exam_id,exam_referable\n{rows}")
+    (tmp_path / "b.csv").write_text("image_id,probability\n" + "".join(f"{n},0.{9 - n}\n" for n in range(10)))
+    status, out, _ = raydr(capsys, "compare", tmp_path / "a.csv", tmp_path / "b.csv", "--out", tmp_path / "found")
+    assert status == 0
+    assert "no patients are named" not in out
+    result = read_result(str(tmp_path / "found"))
+    assert result is not None
+    (found,) = result.metrics["difference"].values()
+    assert (found["first"], found["second"]) == pytest.approx((5 / 6, 1 / 6))
+    assert (found["num_images"], found["num_patients"], found["num_positive"]) == (10, 5, 2)
+
+
 def test_one_class_alone_is_a_clear_outcome(capsys, tmp_path):
     (tmp_path / "a.csv").write_text("image_id,probability,grade\nx,0.1,0\ny,0.2,1\n")
     status, out, _ = raydr(capsys, "compare", tmp_path / "a.csv", tmp_path / "a.csv", "--out", tmp_path / "found")

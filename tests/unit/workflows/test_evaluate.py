@@ -70,7 +70,7 @@ def test_scores_and_grades_alone_give_figures_and_all_that_a_model_leaves(work, 
     assert result.metrics["operating_points"] == {}
     assert evaluation["labels"]["operating_points"] == {}
     assert "No operating point" in shown
-    assert "labels: no patient is named; every image counts as a patient." in result.metrics["notes"]
+    assert "labels: No patient is named: every image counts as one." in result.metrics["notes"]
 
 
 def test_thresholds_and_temperature_come_from_the_validation_rows_and_training_rows_are_left_out(work, capsys):
@@ -115,7 +115,7 @@ def test_images_of_one_exam_are_of_one_patient_where_patients_are_not_named(work
     assert evaluate() == 0
     result = read_result("out")
     assert result.metrics["auc"]["labels"]["num_patients"] == NUM_IMAGES // 3
-    assert not any("no patient is named" in note for note in result.metrics["notes"])
+    assert not any("No patient is named" in note for note in result.metrics["notes"])
     levels = json.loads((work / "out" / "evaluation.json").read_text())["labels"]["levels"]
     assert {name: found["num_units"] for name, found in levels.items()} == {"image": 240, "exam": 80, "patient": 80}
 

@@ -1,4 +1,4 @@
-"""Two tables of scores side by side: what is matched, what is left out and counted, what is refused."""
+"""Two tables of scores side by side: what is matched, what is left out and left_out_counts, what is refused."""
 
 import math
 
@@ -7,14 +7,14 @@ import pyarrow as pa
 import pytest
 
 from raydr.errors import InputError
-from raydr.workflows.pairing import ONE_DATASET, counted, pair_scores
+from raydr.workflows.pairing import ONE_DATASET, left_out_counts, pair_scores
 
 NAMES = ("a.csv", "b.csv")
 
 
 def table(ids, probabilities, **columns):
-    kinds = {"grade": pa.int64(), "dataset": pa.string(), "patient": pa.string(), "split": pa.string()}
-    found = {name: pa.array(values, kinds[name]) for name, values in columns.items()}
+    kinds = {"grade": pa.int64(), "exam_referable": pa.bool_()}
+    found = {name: pa.array(values, kinds.get(name, pa.string())) for name, values in columns.items()}
     return pa.table({"image_id": ids, "probability": pa.array(probabilities, pa.float64()), **found})
 
 
@@ -25,9 +25,9 @@ def test_images_are_matched_by_id_whatever_their_order():
     assert found.scores.image_id.tolist() == ["x", "y", "z"]
     assert found.scores.first.tolist() == [0.1, 0.2, 0.3]
     assert found.scores.second.tolist() == [0.4, 0.5, 0.6]
-    assert found.scores.truth.tolist() == [False, True, True]
+    assert [each.is_referable.tolist() for each in found.scores.judged()] == [[False, True, True]] * 2
     assert set(found.scores.dataset) == {ONE_DATASET}
-    assert set(counted(found).values()) == {0}
+    assert set(left_out_counts(found).values()) == {0}
 
 
 def test_an_image_that_stands_twice_is_refused():
@@ -47,7 +47,7 @@ def test_what_is_not_in_both_has_no_grade_or_no_score_is_left_out_and_counted():
     second = table(["z", "y", "x", "w", "v", "other", "more"], [0.5, 0.4, math.nan, 0.2, 0.1, 0.0, 0.0])
     found = pair_scores(first, second, names=NAMES)
     assert found.scores.image_id.tolist() == ["v"]
-    assert counted(found) == {"num_only_first": 1, "num_only_second": 2, "num_ungraded": 2, "num_unscored": 2}
+    assert left_out_counts(found) == {"num_only_first": 1, "num_only_second": 2, "num_ungraded": 2, "num_unscored": 2}
 
 
 def test_a_patient_of_either_table_counts_and_an_unknown_one_is_alone():
@@ -96,3 +96,64 @@ def test_the_difference_is_of_the_paired_images_and_changes_its_sign_with_them()
     assert found.value > found.low > 0
     assert found.num_patients == 100
     assert (turned.value, turned.low) == pytest.approx((-found.value, -found.high))
+
+
+def test_exams_with_a_reference_are_compared_by_their_largest_scores_where_no_image_has_a_grade():
+    exams = [*"aabbccdd", "e", None]
+    first = table(
+        list("0123456789"),
+        [0.9, 0.1, 0.2, 0.3, 0.1, 0.7, 0.6, 0.5, 0.4, 0.4],
+        exam=exams,
+        exam_referable=[True, True, False, False, True, True, False, False, None, None],
+    )
+    second = table(list("9876543210"), [0.4, 0.4, 0.1, 0.2, None, 0.5, 0.9, 0.3, 0.8, 0.4])
+    found = pair_scores(first, second, names=NAMES)
+    assert left_out_counts(found) == {"num_only_first": 0, "num_only_second": 0, "num_ungraded": 2, "num_unscored": 1}
+    assert found.has_patients
+    ours, theirs = found.scores.judged()
+    assert ours.unit == theirs.unit == "exam"
+    assert ours.is_referable.tolist() == theirs.is_referable.tolist() == [True, False, True, False]
+    assert ours.probability.tolist() == [0.9, 0.3, 0.1, 0.6]  # 0.7 has no counterpart
+    assert theirs.probability.tolist() == [0.8, 0.9, 0.5, 0.2]
+    difference = found.scores.difference()
+    assert (difference.first, difference.second) == (0.5, 0.5)
+    assert (difference.num_images, difference.num_patients, difference.num_positive) == (7, 4, 2)
+
+
+def test_a_data_set_with_grades_beside_one_of_exams_keeps_its_images():
+    first = table(
+        list("abcdef"),
+        [0.1, 0.9, 0.2, 0.8, 0.3, 0.7],
+        dataset=["graded"] * 3 + ["by exam"] * 3,
+        grade=[0, 3, None, None, None, None],
+        exam=["x", "x", "x", "y", "y", "z"],
+        exam_referable=[True, True, True, True, True, False],
+    )
+    found = pair_scores(first, first, names=NAMES)
+    assert left_out_counts(found)["num_ungraded"] == 1
+    judged = {name: found.scores.of(name).judged()[0] for name in ("graded", "by exam")}
+    assert {name: each.unit for name, each in judged.items()} == {"graded": "image", "by exam": "exam"}
+    assert judged["graded"].is_referable.tolist() == [False, True]
+    assert judged["by exam"].probability.tolist() == [0.8, 0.7]
+
+
+def test_references_of_an_exam_must_not_differ():
+    first, second = (
+        table(["x", "y"], [0.1, 0.2], exam=["a", "b"], exam_referable=[True, other]) for other in (True, False)
+    )
+    with pytest.raises(InputError, match=r"^b\.csv: exam_referable: image 'y' has exam_referable 0 here and .* 1 in a"):
+        pair_scores(first, second, names=NAMES)
+
+
+def test_a_bootstrap_gives_the_same_difference_with_bounds_of_its_own_that_the_seed_draws():
+    generator = np.random.default_rng(0)
+    grade = generator.integers(0, 5, 100).tolist()
+    ids = [str(number) for number in range(100)]
+    first, second = (table(ids, generator.random(100), grade=grade) for _ in range(2))
+    scores = pair_scores(first, second, names=NAMES).scores
+    formula = scores.difference()
+    sampled, again, other = (scores.difference(method="bootstrap", seed=seed) for seed in (0, 0, 1))
+    assert sampled.value == formula.value
+    assert sampled == again
+    assert len({formula.low, sampled.low, other.low}) == 3
+    assert sampled.low == pytest.approx(formula.low, abs=0.05)

@@ -43,8 +43,14 @@ def scores(shift):
         | {"probability": (number * 37 % 40) / 80 + (0.5 - shift) * (number % 5 >= 2)}
         for number in range(40)
     ]
+    rows = [{"dataset": "clinic", **row} for row in rows]
+    rows += [
+        {**row, "dataset": "exams", "image_id": f"exams {row['image_id']}", "grade": -1}
+        | {"exam": "first", "exam_referable": int(row["patient"]) % 5 < 2}
+        for row in rows
+    ]
     rows.append({"image_id": "v", "patient": "v", "grade": 4, "split": "val", "probability": 0.0})
-    return pa.Table.from_pylist([{"dataset": "clinic", **row} for row in rows])
+    return pa.Table.from_pylist([{"dataset": "clinic", "exam": None, "exam_referable": None, **row} for row in rows])
 
 
 def test_trials_refits_and_patients_of_the_search_are_in_the_report(settings, monkeypatch, tmp_path):
@@ -80,7 +86,9 @@ def test_trials_refits_and_patients_of_the_search_are_in_the_report(settings, mo
     ]
     assert [(found.seed, found.is_kept) for found in report.refits] == [(0, False), (1, True), (2, False)]
     assert report.num_validation_patients == 60
-    (found,) = report.differences.values()
+    found, of_exams = report.differences["clinic"], report.differences["exams"]
+    assert (of_exams.num_images, of_exams.num_patients, of_exams.num_positive) == (40, 20, 8)
+    assert of_exams.low < of_exams.high
     assert (found.num_images, found.num_positive) == (40, 24)
     assert found.first == 1.0
     assert found.value == found.first - found.second > 0.1
