@@ -27,6 +27,7 @@ _DIGEST: Final = "raydr.digest"
 _PATIENCE_S: Final = 300.0
 _PAUSE_S: Final = 2.0
 _STOPPED: Final = 143
+_UNKNOWN: Final = "Request failed with status code 404:"  # Ray's client says it in words only
 _LOST: Final = (OSError, aiohttp.ClientError, RuntimeError)
 
 
@@ -87,6 +88,8 @@ def told(address: str) -> Iterator[None]:
             f"submit: {address} refuses this token, or wants one ({reason}); set RAY_AUTH_MODE=token and "
             "RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to the cluster's"
         ) from error
+    except BrokenPipeError:  # of our own output, whose reader has seen enough
+        raise
     except (OSError, RuntimeError) as error:
         raise RunError(f"submit: {address}: {' '.join(str(error).split())}") from error
 
@@ -140,8 +143,8 @@ def _checked(job: JobDetails, order: Order) -> str:
     """The id of a job under way, if it does what is ordered."""
     if (job.metadata or {}).get(_DIGEST) != order.digest:
         raise InputError(
-            f"submit: --name: {job.submission_id} is under way and does something else ({job.entrypoint}); stop it or "
-            "choose another name"
+            f"submit: --name: {job.submission_id} is under way and does something else "
+            f"({without_credentials(job.entrypoint)}); stop it or choose another name"
         )
     return str(job.submission_id)
 
@@ -162,20 +165,27 @@ def follow(client: JobApi, submission_id: str, write: Callable[[str], object]) -
     """How the job ended, after ``write`` was given all of its log; a lost connection is taken up again.
 
     Raises:
-        RunError: The cluster does not know the job any more, or has not answered for five minutes.
+        RunError: The cluster does not know the job any more, or has not answered for five minutes since it was lost.
+        BrokenPipeError: The reader of what is written has seen enough.
     """
-    shown, give_up = _Shown(write), time.monotonic() + _PATIENCE_S
+    shown = _Shown(write)
+    silent_since: float | None = None
     while True:
         before = shown.length
         try:
+            if silent_since is not None and not client.get_job_info(submission_id).status.is_terminal():
+                silent_since = None  # the log of a job that has ended must come within the five minutes
             shown.tail(client.tail_job_logs(submission_id))
             info = client.get_job_info(submission_id)
+        except BrokenPipeError:
+            raise
         except _LOST as error:
-            if "404" in str(error):
+            if str(error).startswith(_UNKNOWN):
                 raise RunError(f"submit: the cluster does not know {submission_id} any more") from error
-            if shown.length > before:
-                give_up = time.monotonic() + _PATIENCE_S
-            if time.monotonic() > give_up:
+            now = time.monotonic()
+            if silent_since is None or shown.length > before:
+                silent_since = now
+            if now - silent_since > _PATIENCE_S:
                 raise RunError(
                     f"submit: the cluster has not answered for {_PATIENCE_S:g} s; {submission_id} may go on, the same "
                     "command follows it again"
@@ -183,6 +193,7 @@ def follow(client: JobApi, submission_id: str, write: Callable[[str], object]) -
         else:
             if info.status.is_terminal():
                 return info
+            silent_since = None
         time.sleep(_PAUSE_S)
 
 

@@ -42,7 +42,11 @@ _NAMED: Final = (
 )
 """What object stores and MLflow are reached by, which a job finds on the cluster."""
 _SECRET: Final = re.compile(r"TOKEN|SECRET|PASSW|KEY|CREDENTIAL", re.IGNORECASE)
-_SECRET_VALUE: Final = re.compile(r"://[^/@\s]+:[^/@\s]*@")
+_SECRET_VALUE: Final = re.compile(r"://[^/@\s]*:[^/@\s]*@")
+_NOT_HERE: Final = (
+    "and Ray writes what a job is given into logs on every node and shows it to whoever may use the job API; give it "
+    "to the cluster itself (a Secret of its pods, a role of its instances)"
+)
 _STOP_MARGIN_S: Final = 5
 
 
@@ -70,9 +74,11 @@ def submit(
         follows: Show the job's log until it ends.
 
     Raises:
-        InputError: A name, a variable or an `out` that cannot be used, or a token that is refused.
+        InputError: A name, a variable or an `out` that cannot be used, a secret among what Ray would show, or a token
+            that is refused.
         RunError: The cluster does not answer.
     """
+    check_words(words)
     digest = digest_of(words, settings)
     order = Order(
         name=checked_name(name or f"raydr-{words[0]}-{digest[:10]}"),
@@ -124,6 +130,13 @@ def checked_name(name: str) -> str:
     return name
 
 
+def check_words(words: Sequence[str]) -> None:
+    """Raise InputError where a URL with a password is among a job's words."""
+    for word in words:
+        if found := _SECRET_VALUE.search(word):
+            raise InputError(f"submit: {word[: found.start()]}://... has a password in it, {_NOT_HERE}")
+
+
 def check_out(settings: Job) -> None:
     """Raise InputError where the job's `out` would be a folder of the files sent along, which nobody keeps."""
     out = settings.out
@@ -138,21 +151,29 @@ def with_environment(runtime_env: Mapping[str, Any], names: Sequence[str], setti
     """A runtime environment with variables of this process, and with the time that a stopped job needs to save.
 
     Raises:
-        InputError: A variable that is not set, or a secret: Ray writes a job's environment into logs on every node and
-            shows it to whoever may use the job API.
+        InputError: A variable that is not set, or a secret, by its name or as a URL with a password: Ray writes a
+            job's environment into logs on every node and shows it to whoever may use the job API.
     """
+    given = runtime_env.get("env_vars") or {}
+    for name, value in given.items():
+        if _is_secret(name, str(value)):
+            raise InputError(f"submit: runtime environment: env_vars: {name} is a secret, {_NOT_HERE}")
+    for name, part in runtime_env.items():
+        if _SECRET_VALUE.search(json.dumps(part, default=str)):
+            raise InputError(f"submit: runtime environment: {name}: has a URL with a password in it, {_NOT_HERE}")
     sent = {}
     for name in names:
         value = os.environ.get(name)
         if value is None:
             raise InputError(f"submit: --env: {name} is not set here")
-        if _SECRET.search(name) or _SECRET_VALUE.search(value):
-            raise InputError(
-                f"submit: --env: {name} is a secret, and Ray writes what a job is given into logs on every node; give "
-                "it to the cluster itself (a Secret of its pods, a role of its instances)"
-            )
+        if _is_secret(name, value):
+            raise InputError(f"submit: --env: {name} is a secret, {_NOT_HERE}")
         sent[name] = value
     stopping = {
         STOP_WAIT: str(round(settings.cluster.stop_grace_s) + _STOP_MARGIN_S)
     }  # Ray's own 3 s kill a training that is saving
-    return {**runtime_env, "env_vars": {**stopping, **(runtime_env.get("env_vars") or {}), **sent}}
+    return {**runtime_env, "env_vars": {**stopping, **given, **sent}}
+
+
+def _is_secret(name: str, value: str) -> bool:
+    return bool(_SECRET.search(name) or _SECRET_VALUE.search(value))

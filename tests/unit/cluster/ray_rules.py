@@ -5,12 +5,14 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
-from cluster_files import Manifest, in_repository, pin
+from cluster_files import CLUSTER, Manifest, documents, in_repository, pin
 from pod_rules import IMAGES, RESTRICTED, broken_pod_rules, gib
 
 from raydr.config.jobs import JOBS, Job
-from raydr.config.load import load
-from raydr.errors import SettingsError
+from raydr.config.load import assignments, load
+from raydr.errors import InputError, SettingsError
+from raydr.tracking.store import choose_store
+from raydr.workflows.job import tracking_folder
 
 SPOT_KEYS = {"karpenter.sh/capacity-type", "eks.amazonaws.com/capacityType", "cloud.google.com/gke-spot"}
 
@@ -131,6 +133,7 @@ def _broken_job(manifest: Manifest, cluster: Manifest) -> list[str]:
             "the entrypoint is a verb whose files are valid": settings is not None,
             "the settings know whether the cluster grows": settings is None
             or settings.cluster.autoscaling is autoscaled,
+            "runs are kept by cluster/mlflow": settings is None or _store(settings) == _mlflow(),
             "the job fits the cluster": settings is None or _fits(settings, cluster["workerGroupSpecs"]),
         }
     )
@@ -139,12 +142,34 @@ def _broken_job(manifest: Manifest, cluster: Manifest) -> list[str]:
 def _settings(entrypoint: str) -> Job | None:
     """The settings that an entrypoint would run with; None where it would end at once."""
     words = shlex.split(entrypoint)
-    if words[:3] != ["python", "-m", "raydr"] or words[3] not in JOBS or words[4::2] != ["--config"] * len(words[5::2]):
+    if words[:3] != ["python", "-m", "raydr"] or words[3] not in JOBS or len(words) % 2:
         return None
+    given: dict[str, list[str]] = {"--config": [], "--set": []}
+    for option, value in zip(words[4::2], words[5::2], strict=True):
+        if option not in given:
+            return None
+        given[option].append(value)
     try:
-        return load(words[3], [in_repository(word) for word in words[5::2]])
+        return load(
+            words[3], [in_repository(file) for file in given["--config"]], overrides=assignments(given["--set"])
+        )
     except SettingsError:
         return None
+
+
+def _store(job: Job) -> str:
+    """The MLflow store that a job would use; nothing where it would end at once for want of one."""
+    try:
+        return choose_store(uri=job.tracking.uri, default_folder=tracking_folder(job.out)).uri
+    except InputError:
+        return ""
+
+
+def _mlflow() -> str:
+    """Where the Service of cluster/mlflow is."""
+    (service,) = [one for one in documents(CLUSTER / "mlflow" / "mlflow.yaml") if one["kind"] == "Service"]
+    (port,) = service["spec"]["ports"]
+    return f"http://{service['metadata']['name']}.{service['metadata']['namespace']}.svc:{port['port']}"
 
 
 def _fits(job: Job, groups: list[Any]) -> bool:

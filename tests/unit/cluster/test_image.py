@@ -39,6 +39,9 @@ def broken_rules(text: str) -> list[str]:
         "the tags are those of the manifests": all(
             re.search(rf"--target {stage} +-t {re.escape(image)} ", text) for stage, image in IMAGES.items()
         ),
+        "raydr with what jobs/export.toml needs, in both": all(
+            "'/build[export]'" in done.get(f"{stage}-packages", "") for stage in ("cpu", "cuda")
+        ),
         "MLflow's version": f" mlflow=={pin('mlflow')} " in bare,
         "what probes, launcher and notices need": all(f" {tool} " in bare for tool in ("wget", "rsync", "curl")),
     }
@@ -57,7 +60,9 @@ def test_the_dockerfile_keeps_our_rules() -> None:
         ("3.11-slim-trixie", "latest", "no latest"),
         ("3.11-slim-trixie", "3.9-slim-trixie", "Python that raydr runs on"),
         ("boto3==1.44.5", "boto3", "every package in its tested version"),
-        (" --constraint /build/constraints.txt /build\n", " /build\n", "every package in its tested version"),
+        (" --constraint /build/constraints.txt '/build[export]'\n", " /build\n", "every package in its tested version"),
+        ("'/build[export]' nvidia", "/build nvidia", "raydr with what jobs/export.toml needs, in both"),
+        ("'/build[export]'\n", "/build\n", "raydr with what jobs/export.toml needs, in both"),
         ("COPY pyproject.toml", "COPY setup.py", "what is copied is there and not ignored"),
         ("COPY raydr ", "COPY tests ", "what is copied is there and not ignored"),
         ("0.1.0-ray2.60.0-cpu", "0.1.0-ray2.59.0-cpu", "the tags are those of the manifests"),

@@ -48,6 +48,11 @@ def faults() -> Any:
     ]
 
 
+@pytest.fixture(autouse=True)
+def _only_what_the_manifest_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
 def manifest_of(name: str) -> Manifest:
     (manifest,) = documents(CLUSTER / "kuberay" / f"{name}.yaml")
     return manifest
@@ -116,7 +121,10 @@ PLANTED = [
     ("spec/entrypoint", VERB.replace(" run ", " train "), "the entrypoint is a verb whose files are valid"),
     ("spec/entrypoint", VERB.replace("run.toml", "none.toml"), "the entrypoint is a verb whose files are valid"),
     ("spec/entrypoint", VERB.replace("run.toml", "search.toml"), "the entrypoint is a verb whose files are valid"),
+    ("spec/entrypoint", f"{VERB} --set tracking.url=x", "the entrypoint is a verb whose files are valid"),
     ("spec/entrypoint", VERB, "the settings know whether the cluster grows"),
+    ("spec/entrypoint", VERB, "runs are kept by cluster/mlflow"),
+    ("spec/entrypoint", f"{VERB} --set tracking.uri=http://mlflow:5001", "runs are kept by cluster/mlflow"),
     (f"{GPU}/maxReplicas", 0, "gpu-spot: min <= replicas <= max"),
     (f"{GPU}/replicas", 17, "gpu-spot: min <= replicas <= max"),
     (f"{GPU}/minReplicas", 1, "gpu-spot: min <= replicas <= max"),

@@ -1,7 +1,9 @@
 """Attempts at a job and how they end, on a job API that is kept in memory."""
 
 import gc
+from types import SimpleNamespace
 
+import aiohttp
 import pytest
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobDetails, JobStatus
@@ -103,10 +105,84 @@ def test_a_cluster_that_has_forgotten_the_job_or_does_not_answer_is_told(api, mo
     api.connections = [[]]
     with pytest.raises(RunError, match="does not know raydr-run-1 any more"):
         follow(api, "raydr-run-1", lambda _: None)
+    request = SimpleNamespace(real_url="http://head/api/jobs/raydr-run-1/logs/tail")
+    api.connections = [[aiohttp.WSServerHandshakeError(request, (), status=404, message="Invalid response status")]]
+    with pytest.raises(RunError, match="does not know raydr-run-1 any more"):
+        follow(api, "raydr-run-1", lambda _: None)
+    start_or_find(api, ORDER)
     monkeypatch.setattr(submission, "_PATIENCE_S", -1.0)
     api.connections = [[ConnectionError("refused")]]
     with pytest.raises(RunError, match="raydr-run-1 may go on"):
         follow(api, "raydr-run-1", lambda _: None)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Seconds that pass only where a test or a pause of 2 s says so."""
+    now = SimpleNamespace(seconds=1000.0)
+
+    def sleep(_):
+        now.seconds += 2.0
+
+    monkeypatch.setattr(submission, "time", SimpleNamespace(monotonic=lambda: now.seconds, sleep=sleep))
+    return now
+
+
+def test_a_job_may_be_quiet_for_longer_than_a_cluster_may_be_silent(api, clock):
+    start_or_find(api, ORDER)
+
+    def quiet():
+        clock.seconds += 400.0
+
+    lost = ConnectionError("lost")
+    api.connections = [[quiet, lost], [quiet, lost], [lost], [quiet, lost], [lambda: api.end("raydr-run-1")]]
+    assert follow(api, "raydr-run-1", lambda _: None).status == JobStatus.SUCCEEDED
+    assert not api.connections
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_five_minutes_without_an_answer_or_the_log_of_a_job_that_has_ended_are_the_end(api, clock, ended, monkeypatch):
+    start_or_find(api, ORDER)
+
+    def refused(_):
+        raise ConnectionError("refused")
+
+    if ended:
+        api.end("raydr-run-1")
+    else:
+        monkeypatch.setattr(api, "get_job_info", refused)
+    api.connections = [[ConnectionError("refused")] for _ in range(1000)]
+    with pytest.raises(RunError, match="has not answered for 300 s"):
+        follow(api, "raydr-run-1", lambda _: None)
+    assert clock.seconds == 1302.0
+
+
+def test_a_404_in_an_address_or_an_id_is_no_job_that_is_not_known(api):
+    start_or_find(api, ORDER)
+    api.connections = [
+        [ConnectionError("Cannot connect to host head:40404 for raydr-run-404")],
+        [RuntimeError("Request failed with status code 500: raydr-run-404 has a timeout.")],
+        [lambda: api.end("raydr-run-1")],
+    ]
+    assert follow(api, "raydr-run-1", lambda _: None).status == JobStatus.SUCCEEDED
+
+
+def test_a_reader_that_has_seen_enough_is_no_lost_connection(api):
+    start_or_find(api, ORDER)
+    api.connections = [["one\n"]]
+
+    def closed(_):
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError), told("http://head:8265"):
+        follow(api, "raydr-run-1", closed)
+
+
+def test_a_password_in_the_command_of_another_job_is_not_shown(api):
+    api.submit_job(entrypoint="", submission_id="raydr-run-1", runtime_env={}, metadata={"raydr.name": ORDER.name})
+    api.end("raydr-run-1", status="RUNNING", entrypoint="raydr run --set tracking.uri=https://me:word@mlflow")
+    with pytest.raises(InputError, match=r"something else \(raydr run --set tracking.uri=https://\*\*\*@mlflow\)"):
+        start_or_find(api, ORDER)
 
 
 def test_ctrl_c_before_the_log_begins_is_an_interruption_and_no_warning(api, monkeypatch, recwarn):

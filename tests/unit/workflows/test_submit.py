@@ -4,7 +4,7 @@ import pytest
 
 from raydr.config.jobs import Job
 from raydr.errors import InputError
-from raydr.workflows.submit import check_out, checked_name, digest_of, with_environment
+from raydr.workflows.submit import check_out, checked_name, digest_of, submit, with_environment
 
 SETTINGS = Job(out="s3://bucket/run")
 WORDS = ["run", "--config", "jobs/run.toml"]
@@ -66,6 +66,38 @@ def test_a_secret_is_refused_without_being_shown(name, value, monkeypatch):
     with pytest.raises(InputError, match=f"submit: --env: {name} is a secret") as told:
         with_environment({}, [name], SETTINGS)
     assert "me:word" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("part", "named"),
+    [
+        ({"env_vars": {"AWS_SECRET_ACCESS_KEY": "word"}}, "env_vars: AWS_SECRET_ACCESS_KEY is a secret"),
+        ({"env_vars": {"PROXY": "http://me:word@proxy"}}, "env_vars: PROXY is a secret"),
+        ({"pip": ["--index-url https://me:word@index/simple"]}, "pip: has a URL with a password"),
+        ({"working_dir": "https://:word@files/code.zip"}, "working_dir: has a URL with a password"),
+    ],
+)
+def test_a_secret_in_a_runtime_environment_is_refused_without_being_shown(part, named):
+    with pytest.raises(InputError, match=f"submit: runtime environment: {named}") as told:
+        with_environment({"env_vars": {"OMP_NUM_THREADS": 1}, **part}, [], SETTINGS)
+    assert "word@" not in str(told.value)
+
+
+@pytest.mark.parametrize("word", ["tracking.uri=https://me:wo@rd@mlflow", "--set=tracking.uri=https://:word@mlflow"])
+def test_a_password_among_the_words_is_refused_without_being_shown_or_sent(word, monkeypatch):
+    monkeypatch.setattr("raydr.workflows.submit.connect", lambda _: pytest.fail("it was sent"))
+    with pytest.raises(InputError, match=r"submit: .*tracking\.uri=https://\.\.\. has a password in it") as told:
+        submit(
+            [*WORDS, word],
+            settings=SETTINGS,
+            name=None,
+            address=None,
+            working_dir=".",
+            runtime_env=None,
+            environment=[],
+            follows=False,
+        )
+    assert "rd@" not in str(told.value)
 
 
 def test_a_variable_that_is_not_set_is_refused(monkeypatch):
