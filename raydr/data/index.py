@@ -28,6 +28,8 @@ class IndexResult:
     """What test shares with train by patient: nothing, unless the split is by image."""
     num_dropped: int
     """Labels without an image, left out."""
+    num_unlisted: int
+    """Photographs that no label names, left out."""
     budget_digest: str
     """SHA-256 of the budget's image ids, whatever their order."""
 
@@ -44,10 +46,11 @@ def build_index(sources: Sequence[Source], *, splits: SplitRule, budget: BudgetR
         InputError: a source that cannot be read; too few patients or labels.
     """
     _check_names(sources)
-    tables, exams, num_dropped = [], [], 0
+    tables, exams, num_dropped, num_unlisted = [], [], 0, 0
     for source in sources:
         found = read_source(source)
         num_dropped += found.num_dropped
+        num_unlisted += found.num_unlisted
         exams.append(found.exams)
         split = found.rows["split"].to_pylist() if source.external else splits_of(found, splits)
         place = found.rows.column_names.index("split")
@@ -61,6 +64,7 @@ def build_index(sources: Sequence[Source], *, splits: SplitRule, budget: BudgetR
         exams=pa.concat_tables(exams).combine_chunks(),
         leak=patient_leak(manifest),
         num_dropped=num_dropped,
+        num_unlisted=num_unlisted,
         budget_digest=digest_of(drawn["image_id"].to_pylist()),
     )
 

@@ -72,7 +72,7 @@ def _with_header(uri: str, lines: Sequence[tuple[int, list[str]]], required: Seq
     (_, header), *rest = lines
     _check_header(uri, header, required)
     if not rest:
-        raise InputError(f"{uri}: has a header but no rows; at least one label is needed")
+        raise InputError(f"{uri}: has a header but no rows; at least one is needed")
     return [(line, _named(header, row, f"{uri}: line {line}")) for line, row in rest]
 
 

@@ -16,6 +16,7 @@ from raydr.grades import NUM_GRADES
 
 _GRADES: Final = tuple(f"grade_{grade}" for grade in range(NUM_GRADES))
 _MAX_SHOWN: Final = 40
+_ROUNDING: Final = 0.02  # of five probabilities that were written with two digits
 _Parser = Callable[[str, str], Any]
 """The value of a cell; its second argument says where the cell is."""
 
@@ -88,6 +89,11 @@ def _read_scores(uri: str) -> dict[str, dict[str, float | None]]:
         name = row.pop("image_id")
         if row["probability"] is not None and None in row.values():
             raise InputError(f"{uri}: image_id: {_shown(name)} has a probability, but one of its grades' is empty")
+        total = sum(row[grade] or 0.0 for grade in _GRADES if grade in row)
+        if row["probability"] is not None and not missing and abs(total - 1) > _ROUNDING:
+            raise InputError(
+                f"{uri}: image_id: {_shown(name)}: {_GRADES[0]} to {_GRADES[-1]} sum to {total:g}, not to 1"
+            )
         found[name] = row
     return found
 

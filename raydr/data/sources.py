@@ -43,6 +43,8 @@ class SourceTable:
     """The first one, for messages."""
     num_dropped: int
     """Labels without an image, left out."""
+    num_unlisted: int
+    """Photographs that no label names, left out: nobody knows whose they are."""
 
 
 def read_source(source: Source) -> SourceTable:
@@ -75,9 +77,12 @@ def read_source(source: Source) -> SourceTable:
         raise InputError(f'{missing[0]}{more}; add the images, or set missing = "drop"')
     if not rows:
         raise InputError(f"{first.label_file}: no label has an image below {first.folder.uri}")
+    num_unlisted = 0
     for part in reading.parts:
         if part.has_unlabelled and not source.external:
             rows |= _unlabelled_rows(source, part, known=uris)
+        else:
+            num_unlisted += sum(uri not in uris for uri in part.folder.images.values())
     table = pa.Table.from_pylist(list(rows.values()), schema=SCHEMA)
     there = set(table["exam_id"].to_pylist())
     exams = [
@@ -85,7 +90,8 @@ def read_source(source: Source) -> SourceTable:
         for exam, referable in reading.exams.items()
         if exam in there
     ]
-    return SourceTable(table, pa.Table.from_pylist(exams, schema=EXAMS_SCHEMA), first.label_file, len(missing))
+    graded = pa.Table.from_pylist(exams, schema=EXAMS_SCHEMA)
+    return SourceTable(table, graded, first.label_file, len(missing), num_unlisted)
 
 
 def _labelled_rows(source: Source, part: Part, missing: list[str]) -> dict[str, dict[str, object]]:

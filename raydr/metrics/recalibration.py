@@ -59,9 +59,9 @@ def calibration_fit(
 def fit_temperature(truth: NDArray[np.generic], logits: NDArray[np.generic]) -> float:
     """The temperature that a model's log odds are to be divided by (arXiv:1706.04599, section 4.2), 0.01 to 100.
 
-    It minimises the log loss and does not change the order of the images. To be fitted on a validation set. At its
-    upper end where the model tells nothing or the reverse of the truth, at its lower one where zero parts the classes.
-    NaN where one class only is present.
+    It minimises the log loss and does not change the order of the images. To be fitted on a validation set. NaN where
+    no temperature within these ends does: where one class only is present, the model tells nothing or the reverse of
+    the truth, or zero parts the classes.
     """
     is_positive, values = class_scores(truth, logits)
     if not is_positive.any() or is_positive.all():
@@ -72,7 +72,10 @@ def fit_temperature(truth: NDArray[np.generic], logits: NDArray[np.generic]) -> 
         scaled = values / math.exp(logarithm)
         return float(((_logistic_function(scaled) - is_positive) * values).sum()) > 0
 
-    return math.exp(bisection(is_too_low, math.log(_TEMPERATURES[0]), math.log(_TEMPERATURES[1])))
+    low, high = (math.log(end) for end in _TEMPERATURES)
+    if not is_too_low(low) or is_too_low(high):
+        return math.nan
+    return math.exp(bisection(is_too_low, low, high))
 
 
 def apply_temperature(probabilities: NDArray[np.generic], temperature: float) -> Floats:

@@ -38,7 +38,7 @@ def facts(report: Report) -> dict[str, str]:
         **(_model(report.about) if report.about else {}),
         **_training(report),
         **_results(report, first),
-        "limits": LIMITS,
+        "limits": LIMITS if report.about else "The figures hold for the data sets named here.",
     }
     return {name: words for name, words in found.items() if words}
 
@@ -50,10 +50,17 @@ def _task(report: Report) -> dict[str, str]:
         "kind": "Development and evaluation." if is_developed else "Evaluation of a model that was there before.",
         "use": USE,
         "outcome": OUTCOME,
-        "technology": "Deep learning: a neural network that classifies images"
-        + (", by self-supervised pretraining, fine-tuning on few labels and distillation." if is_developed else "."),
+        "technology": _technology(report, is_developed=is_developed),
         "settings": "Every setting is in the report." if report.settings else "",
     }
+
+
+def _technology(report: Report, *, is_developed: bool) -> str:
+    """What kind of model it is; nothing where scores came without one."""
+    if report.about is None:
+        return ""
+    how = ", by self-supervised pretraining, fine-tuning on few labels and distillation." if is_developed else "."
+    return f"Deep learning: a neural network that classifies images{how}"
 
 
 def _data(report: Report) -> dict[str, str]:
@@ -101,7 +108,7 @@ def _training(report: Report) -> dict[str, str]:
     software = ", ".join(f"{name} {version}" for name, version in report.environment.items())
     return {
         "training": _sentences(report.about.training) if report.about else "",
-        "software": f"{software}." if software else "",
+        "software": f"{software}." if software and report.about else f"Of the figures: {software}." if software else "",
         "digests": _sentences([f"{name} {digest}" for name, digest in report.digests.items()]),
     }
 

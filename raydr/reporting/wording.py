@@ -152,7 +152,8 @@ def missed(evaluation: DatasetEvaluation, grade: int) -> str:
     if found is None or evaluation.unit != "image":
         return ""
     if not found.num_images:
-        return f"No image of grade {grade} is missed."
+        has_any = evaluation.histogram[grade].sum() > 0
+        return f"No image of grade {grade} is missed." if has_any else f"There is no image of grade {grade}."
     named = ", ".join(found.image_ids[:_MOST_NAMED])
     rest = found.num_images - min(found.num_images, _MOST_NAMED, len(found.image_ids))
     verb = "is" if found.num_images == 1 else "are"

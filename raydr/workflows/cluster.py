@@ -4,9 +4,11 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from contextvars import ContextVar
+from typing import Final
 
 import ray
 import ray.data
@@ -16,6 +18,7 @@ from raydr.config.site import ClusterSettings
 from raydr.errors import RunError
 from raydr.workflows.console import say
 
+_REACH_S: Final = 10.0
 _is_held: ContextVar[bool] = ContextVar("is_held", default=False)
 
 
@@ -55,6 +58,7 @@ def address_of(settings: ClusterSettings) -> str | None:
 
 def _init(address: str | None, settings: ClusterSettings) -> None:
     if address:
+        _check_reach(address)
         try:
             ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
         except (ConnectionError, RuntimeError, ValueError, RayError) as error:
@@ -73,6 +77,19 @@ def _init(address: str | None, settings: ClusterSettings) -> None:
             logging_level=logging.WARNING,
         )
         say(f"cluster: started on this machine: {_room()}")
+
+
+def _check_reach(address: str) -> None:
+    """Raise RunError where nobody listens there: Ray itself tries for minutes, and says so in many words."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not host or not port.isdigit():  # "auto" and the like
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_REACH_S).close()
+    except OSError as error:
+        raise RunError(
+            f"cluster: {address} cannot be reached ({error.strerror or error}); is it up, and is that its address?"
+        ) from error
 
 
 @contextlib.contextmanager

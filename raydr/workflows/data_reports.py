@@ -72,6 +72,7 @@ def index_notes(found: IndexResult, audit: LeakAudit) -> list[str]:
     """What an index leaves out, lets pass or cannot give a figure for, a sentence each; nothing where it is nothing."""
     counts = [
         (found.num_dropped, "label", "without an image: left out"),
+        (found.num_unlisted, "photograph", "that no label names: left out (a row with an empty grade takes one in)"),
         (audit.num_unreadable, "file", "that cannot be read: not compared, and for prepare to quarantine"),
         (audit.num_without_picture or 0, "file", "without a picture to compare: compared byte by byte alone"),
     ]

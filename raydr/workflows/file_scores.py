@@ -1,5 +1,7 @@
 """Anybody's scores from files, as `evaluate` takes them."""
 
+from typing import Final
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -8,6 +10,8 @@ from raydr.data.score_files import read_score_files
 from raydr.errors import InputError
 from raydr.reporting.wording import counted
 from raydr.workflows.scored import GRADES, Scored, described
+
+_MOST_NAMED: Final = 5
 
 
 def scores_of_files(scores: str, labels: str, datasets: tuple[str, ...] | None) -> Scored:
@@ -45,6 +49,23 @@ def scores_of_files(scores: str, labels: str, datasets: tuple[str, ...] | None) 
         (num_train, "image", "of the train split: left out"),
     ]
     notes = [f"{counted(number, thing)} {what}." for number, thing, what in counts if number]
+    notes += _shared_patients(kept)
     return Scored(
         table, data=summary(images.set_column(images.column_names.index("split"), "split", split)), notes=notes
     )
+
+
+def _shared_patients(images: pa.Table) -> list[str]:
+    """Which patients thresholds are chosen on who are tested too, in a sentence; nothing where there are none."""
+    is_chosen_on = pc.fill_null(pc.equal(images["split"], "val"), False)  # noqa: FBT003  # pyarrow's own
+    there, tested = (
+        set(images["patient_id"].filter(rows).drop_null().to_pylist())
+        for rows in (is_chosen_on, pc.invert(is_chosen_on))
+    )
+    if not (both := sorted(there & tested)):
+        return []
+    named = ", ".join(both[:_MOST_NAMED]) + (", …" if len(both) > _MOST_NAMED else "")
+    return [
+        f"{counted(len(both), 'patient')} of the val split {'is' if len(both) == 1 else 'are'} tested too ({named}): "
+        "what was chosen on them flatters the figures."
+    ]

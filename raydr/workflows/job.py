@@ -136,6 +136,8 @@ def perform(
 
 def check_out(out: str, verb: str) -> StageResult | None:
     """The result in ``out``; InputError where it is another verb's, which is never overwritten."""
+    if not is_table(out) and storage.exists(out) and not storage.is_folder(out):
+        raise InputError(f"{out}: out: is a file; choose a folder")
     previous = read_result(out)
     if previous is not None and previous.verb != verb:
         raise InputError(f"{result_uri(out)}: out: holds the result of `raydr {previous.verb}`; choose another folder")

@@ -113,7 +113,9 @@ def pair_scores(first: pa.Table, second: pa.Table, *, names: tuple[str, str]) ->
     ]
     image_id = np.array(shared, np.str_)
     if not any(_has(table, column) for table in tables for column in ("grade", "exam_referable")):
-        raise InputError(f"{names[0]}: grade: neither this file nor {names[1]} has grades, or exams with a reference")
+        raise InputError(
+            f"{names[0]}: grade: neither this file nor {names[1]} has grades, or exams with a reference; add a column"
+        )
     grade, exam_referable = (_agreed(column, tables, image_id, names) for column in ("grade", "exam_referable"))
     dataset, exam = _words("dataset", tables, ONE_DATASET), _words("exam", tables, "")
     probability = [pc.fill_null(table["probability"].cast(pa.float64()), np.nan).to_numpy() for table in tables]

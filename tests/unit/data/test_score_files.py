@@ -60,9 +60,9 @@ def test_labels_get_their_scores_and_what_is_on_one_side_only_is_counted(files, 
 
 
 def test_grades_of_the_model_go_with_its_probability(files):
-    grades = {f"grade_{grade}": [0.2, None, 0.1, 0.0] for grade in range(5)}
+    grades = {f"grade_{grade}": [0.2, None, float(grade == 3), float(grade == 0)] for grade in range(5)}
     found = read_score_files(*files("parquet", scores={**SCORES, **grades})).table.to_pylist()
-    assert [row["grade_3"] for row in found] == [0.1, 0.2, None, None]
+    assert [row["grade_3"] for row in found] == [1.0, 0.2, None, None]
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
@@ -107,9 +107,17 @@ def test_what_cannot_be_used_is_named_by_file_row_and_column(files, ending, file
 
 
 def test_a_grade_probability_that_is_empty_beside_a_probability_is_refused(files):
-    grades = {f"grade_{grade}": [0.2, None, 0.1, None] for grade in range(5)}
+    grades = {f"grade_{grade}": [0.2, None, 0.2, None] for grade in range(5)}
     with pytest.raises(InputError, match="'d' has a probability, but one of its grades' is empty"):
         read_score_files(*files("parquet", scores={**SCORES, **grades}))
+
+
+def test_grade_probabilities_that_do_not_sum_to_1_are_refused(files):
+    grades = {f"grade_{grade}": [0.2, None, 0.15, 0.2] for grade in range(5)}
+    with pytest.raises(InputError, match=r"'c': grade_0 to grade_4 sum to 0\.75, not to 1"):
+        read_score_files(*files("parquet", scores={**SCORES, **grades}))
+    grades = {f"grade_{grade}": [0.2, None, 0.202, 0.198] for grade in range(5)}  # rounded
+    read_score_files(*files("parquet", scores={**SCORES, **grades}))
 
 
 def test_missing_and_empty_files_are_told_in_one_line(files, tmp_path):

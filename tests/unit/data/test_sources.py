@@ -57,7 +57,7 @@ def error_of(source: Source) -> str:
 
 def test_eyepacs_layout_takes_patient_and_eye_from_the_name(tmp_path, images):
     found = read_source(eyepacs(tmp_path, "image,level\n1_left,0\n1_right,3\n2_left,2\n"))
-    assert found.num_dropped == 0
+    assert (found.num_dropped, found.num_unlisted) == (0, 0)
     assert found.rows.schema.equals(SCHEMA)
     rows = found.rows.to_pylist()
     assert [row["image_id"] for row in rows] == ["kaggle/1_left", "kaggle/1_right", "kaggle/2_left"]
@@ -242,3 +242,9 @@ def test_a_name_finds_its_image_in_a_subfolder_unless_it_is_in_two(tmp_path):
     assert [row["image_id"] for row in rows] == ["kaggle/a/1_left"]
     message = error_of(eyepacs(tmp_path, "image,level\n2_left,0\n"))
     assert "line 2: image: '2_left' stands in two folders (a/2_left, b/2_left)" in message
+
+
+def test_photographs_of_an_own_layout_that_no_row_names_are_counted_where_patients_are_named(tmp_path, images):
+    found = read_source(clinic(tmp_path, "file,dr,who,side,part\n1_left,0,p1,left,\n1_right,,p1,right,\n"))
+    assert found.num_unlisted == 1, "2_left is nobody's"
+    assert found.rows["grade"].to_pylist() == [0, None], "a row without a grade takes one in"

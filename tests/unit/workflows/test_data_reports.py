@@ -109,7 +109,7 @@ def test_photographs_are_read_for_the_report_only_where_it_may_hold_them(stage, 
 NO_LEAK = PatientLeak(0, 10, 0, 5, 0)
 
 
-def indexed(rows, *, budget=(), leak=NO_LEAK, num_dropped=0):
+def indexed(rows, *, budget=(), leak=NO_LEAK, num_dropped=0, num_unlisted=0):
     """An index of images given as (split, grade)."""
     columns = [
         {"image_id": f"IDRiD/{n}", "uri": "u", "dataset": "IDRiD", "patient_id": str(n), "grade": grade, "split": split}
@@ -121,6 +121,7 @@ def indexed(rows, *, budget=(), leak=NO_LEAK, num_dropped=0):
         exams=pa.table({}),
         leak=leak,
         num_dropped=num_dropped,
+        num_unlisted=num_unlisted,
         budget_digest="d",
     )
 

@@ -139,6 +139,24 @@ def test_what_is_on_one_side_only_is_counted_and_said(work, capsys):
     assert (found["num_images"], found["num_unscored"], found["auc"]["num_images"]) == (238, 3, 235)
 
 
+def test_patients_who_are_tested_and_chosen_on_are_named(work, capsys):
+    scores, labels = columns()
+    patients = [f"p{place // 2}" for place in range(NUM_IMAGES)]
+    split = ["val" if place % 2 and place < 8 else "test" for place in range(NUM_IMAGES)]
+    write(scores, {**labels, "patient_id": patients, "split": split})
+    assert evaluate() == 0
+    assert "4 patients of the val split are tested too (p0, p1, p2, p3): " in capsys.readouterr().out
+    assert "are tested too" in (work / "out" / "report.html").read_text()
+
+
+def test_a_file_in_place_of_the_folder_of_results_is_left_alone(work, capsys):
+    write(*columns())
+    (work / "out").write_text("mine")
+    assert evaluate() == 2
+    assert "out: is a file; choose a folder" in capsys.readouterr().err
+    assert (work / "out").read_text() == "mine"
+
+
 def test_a_set_of_one_class_is_said_to_have_no_auc_and_is_no_failure(work, capsys):
     scores, labels = columns()
     write(scores, {**labels, "grade": np.zeros(NUM_IMAGES, dtype=np.int64)})

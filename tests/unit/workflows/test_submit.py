@@ -73,7 +73,7 @@ def test_a_secret_is_refused_without_being_shown(name, value, monkeypatch):
     [
         ({"env_vars": {"AWS_SECRET_ACCESS_KEY": "word"}}, "env_vars: AWS_SECRET_ACCESS_KEY is a secret"),
         ({"env_vars": {"PROXY": "http://me:word@proxy"}}, "env_vars: PROXY is a secret"),
-        ({"pip": ["--index-url https://me:word@index/simple"]}, "pip: has a URL with a password"),
+        ({"pip": ["https://me:word@example.org/raydr.whl"]}, "pip: has a URL with a password"),
         ({"working_dir": "https://:word@files/code.zip"}, "working_dir: has a URL with a password"),
     ],
 )
