@@ -20,12 +20,19 @@ sys.path[:] = [entry for entry in sys.path if not os.path.isdir(os.path.join(ent
 
 
 class Gate:
+    # A finder that does not find what is refused: as if it were not installed, for whoever only asks too.
+
+    def __init__(self, finder):
+        self._finder = finder
+
+    def __getattr__(self, name):
+        return getattr(self._finder, name)
+
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in _REFUSED:
-            raise ModuleNotFoundError(f"No module named {name!r}: it is not among the requirements", name=name)
+        return None if name.partition(".")[0] in _REFUSED else self._finder.find_spec(name, path, target)
 
 
-sys.meta_path.insert(0, Gate())
+sys.meta_path[:] = [Gate(finder) for finder in sys.meta_path]
 """
 
 
