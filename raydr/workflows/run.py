@@ -16,6 +16,8 @@ from raydr.config.jobs import (
     RunSettings,
     SearchSettings,
 )
+from raydr.config.override import with_overrides
+from raydr.config.space import extremes
 from raydr.models.backbone import check_backbone
 from raydr.tracking.runs import Tracking
 from raydr.workflows.cluster import held
@@ -38,10 +40,7 @@ def run(settings: RunSettings) -> StageResult:
     """The result of the chain; `metrics.auc` is the student's, `metrics.teacher_auc` the teacher's."""
     out = storage.absolute(settings.out)
     previous = check_out(out, "run")
-    # Before hours of the stages ahead of one that cannot begin.
-    check_method(settings.pretrain.model, settings.pretrain.method, "pretrain.model.backbone")
-    check_backbone(settings.finetune.model.backbone, "finetune.model.backbone")
-    check_backbone(settings.distill.model.backbone, "distill.model.backbone")
+    _check_networks(settings)
     settings_digest = digest_of_settings(settings)
     parent = _Parent(settings, out, settings_digest)
     started, clock = now(), time.perf_counter()
@@ -73,6 +72,15 @@ def run(settings: RunSettings) -> StageResult:
         raise
     say_summary(result, chain.stages, viewing=open_tracking(settings, out).viewing())
     return result
+
+
+def _check_networks(settings: RunSettings) -> None:
+    """Raise InputError for a network that no stage can build, before hours of the stages ahead of it."""
+    check_method(settings.pretrain.model, settings.pretrain.method, "pretrain.model.backbone")
+    check_backbone(settings.finetune.model.backbone, "finetune.model.backbone")
+    check_backbone(settings.distill.model.backbone, "distill.model.backbone")
+    for key, overrides in extremes(settings.search.space):
+        check_backbone(with_overrides(settings.distill, overrides).model.backbone, f'search.space."{key}"')
 
 
 @dataclass(slots=True)
