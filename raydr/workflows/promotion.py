@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -23,6 +24,7 @@ from raydr.workflows.console import say
 from raydr.workflows.pairing import pair_scores
 from raydr.workflows.placement import placement_of
 
+_SAME = 1e-6  # of a probability: rounding, in batches of other sizes
 _LEVEL = 0.95  # two-sided: the chance that a model worse by the margin passes is at most 2.5 %
 
 
@@ -119,6 +121,9 @@ def _against(
     except (InputError, RunError) as error:
         return Promotion(is_champion=False, reason=f"{who} cannot be compared: {error}", compared_with=champion)
     difference = pairing.scores.difference(level=_LEVEL)
+    if margin and np.allclose(pairing.scores.first, pairing.scores.second, rtol=0, atol=_SAME):
+        reason = f"it judges the validation images as {who} does"  # on few patients no interval would say so
+        return Promotion(is_champion=True, reason=reason, compared_with=champion, difference=difference)
     is_champion = difference.low > -margin  # not so where the bound is not a number
     words = f"validation AUC less that of {who} {difference} on {difference.num_patients} patients"
     bound = f"its lower bound is {'above' if is_champion else 'not above'} -{margin:g}"

@@ -136,6 +136,16 @@ def test_the_same_model_again_is_not_worse_whatever_the_margin_but_zero(contest)
     assert not contest.enter(scores(1.0), scores(1.0), margin=0.0)[1].is_champion
 
 
+def test_one_that_judges_alike_is_not_worse_on_however_few_patients(contest):
+    contest.enter(scores(1.0))
+    few = scores(1.0, num_patients=3)
+    version, found = contest.enter(few, few)
+    assert found.is_champion
+    assert contest.aliases["champion"] == version
+    other = scores(1.5, seed=4, num_patients=3)
+    assert not contest.enter(other, few)[1].is_champion
+
+
 def test_one_that_is_the_champion_already_stays_it_without_a_comparison(contest):
     """A run that was cut off after its promotion is repeated."""
     version, _ = contest.enter(scores(1.0))
