@@ -121,7 +121,8 @@ def _against(
     except (InputError, RunError) as error:
         return Promotion(is_champion=False, reason=f"{who} cannot be compared: {error}", compared_with=champion)
     difference = pairing.scores.difference(level=_LEVEL)
-    if margin and np.allclose(pairing.scores.first, pairing.scores.second, rtol=0, atol=_SAME):
+    is_alike = np.allclose(pairing.scores.first, pairing.scores.second, rtol=0, atol=_SAME)
+    if margin and is_alike and difference.value == 0:  # NaN where one class alone is there
         reason = f"it judges the validation images as {who} does"  # on few patients no interval would say so
         return Promotion(is_champion=True, reason=reason, compared_with=champion, difference=difference)
     is_champion = difference.low > -margin  # not so where the bound is not a number

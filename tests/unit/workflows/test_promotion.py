@@ -142,7 +142,7 @@ def test_one_that_judges_alike_is_not_worse_on_however_few_patients(contest):
     version, found = contest.enter(few, few)
     assert found.is_champion
     assert contest.aliases["champion"] == version
-    other = scores(1.5, seed=4, num_patients=3)
+    other = scores(30.0, seed=4, num_patients=3)
     assert not contest.enter(other, few)[1].is_champion
 
 
