@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raydr.metrics.calls import Totals, falling_calls
-from raydr.metrics.resampling import patient_counts, patient_numbers
+from raydr.metrics.resampling import patient_numbers
 from raydr.metrics.roc import Floats
 
 
@@ -41,18 +41,15 @@ def roc_band(
     is_positive = np.asarray(truth, dtype=bool)
     if is_positive.all() or not is_positive.any():
         raise ValueError("an ROC band needs images of both classes")
-    patient = patient_numbers(patients, len(is_positive))
-    calls = falling_calls(is_positive, scores, patient)
+    calls = falling_calls(is_positive, scores, patient_numbers(patients, len(is_positive)))
     grid = np.linspace(0, 1, num_points)
     found = [
         _sensitivity_at(grid, hits, alarms)
-        for counts in patient_counts(patient, num_resamples=num_resamples, seed=seed)
-        for hits, alarms in zip(*calls.counted(counts), strict=True)
+        for hits, alarms in calls.resampled(num_resamples=num_resamples, seed=seed)
         if hits[-1] and alarms[-1]
     ]
     low, high = np.quantile(np.array(found), [(1 - level) / 2, (1 + level) / 2], axis=0)
-    once = np.ones((1, int(patient.max()) + 1), dtype=np.int32)
-    curve = _sensitivity_at(grid, *(totals[0] for totals in calls.counted(once)))
+    curve = _sensitivity_at(grid, *calls.once())
     return RocBand(false_positive_rate=grid, sensitivity=curve, low=low, high=high, level=level)
 
 

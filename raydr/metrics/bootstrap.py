@@ -1,14 +1,15 @@
 """Confidence intervals that resample patients, not images."""
 
+import functools
 import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from raydr.metrics.newcombe import newcombe_bounds
+from raydr.metrics.newcombe import bounds_without_spread
 from raydr.metrics.ranking import counted_auc, ranking
-from raydr.metrics.resampling import patient_counts, patient_numbers, percentile_bounds
+from raydr.metrics.resampling import patient_numbers, percentile_bounds, resampled
 from raydr.metrics.roc import Floats, auc, class_scores
 
 
@@ -39,11 +40,8 @@ def auc_resamples(
 ) -> Floats:
     """AUC of each patient-clustered bootstrap resample (doi:10.1016/S1076-6332(00)80381-5), no single-class ones."""
     patient = patient_numbers(patients, len(scores))
-    ranked = ranking(truth, scores, patient)
-    blocks = patient_counts(patient, num_resamples=num_resamples, seed=seed)
-    resamples: Floats = np.concatenate([np.empty(0), *(counted_auc(ranked, counts) for counts in blocks)])
-    found: Floats = resamples[np.isfinite(resamples)]
-    return found
+    figure = functools.partial(counted_auc, ranking(truth, scores, patient))
+    return resampled(figure, patient, num_resamples=num_resamples, seed=seed)
 
 
 def auc_interval(
@@ -67,9 +65,7 @@ def auc_interval(
         resamples = auc_resamples(is_positive, scores, patients, num_resamples=num_resamples, seed=seed)
         low, high = percentile_bounds(resamples, level)
         if low == high:
-            owners = np.asarray(patients)
-            counts = (len(np.unique(owners[of_class])) for of_class in (is_positive, ~is_positive))
-            low, high = newcombe_bounds(value, *counts, level=level)
+            low, high = bounds_without_spread(value, is_positive, patients, level=level)
     return AucInterval(
         value=value,
         low=low,

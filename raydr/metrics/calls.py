@@ -1,11 +1,12 @@
 """What is called positive as the threshold falls, in every resample of the patients."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from raydr.metrics.resampling import Counts
+from raydr.metrics.resampling import Counts, patient_counts
 from raydr.metrics.roc import Bools, class_scores
 
 Totals = NDArray[np.int64]
@@ -26,6 +27,16 @@ class Calls:
         called = np.take(np.cumsum(weights, axis=1, dtype=np.int64), self.ends, axis=1)
         hits = np.take(np.cumsum(weights * self.is_positive, axis=1, dtype=np.int64), self.ends, axis=1)
         return hits, called - hits
+
+    def once(self) -> tuple[Totals, Totals]:
+        """True and false positives [thresholds] with every image counted once."""
+        hits, alarms = self.counted(np.ones((1, int(self.patient.max()) + 1), dtype=np.int32))
+        return hits[0], alarms[0]
+
+    def resampled(self, *, num_resamples: int, seed: int) -> Iterator[tuple[Totals, Totals]]:
+        """True and false positives [thresholds] of each resample of the patients."""
+        for counts in patient_counts(self.patient, num_resamples=num_resamples, seed=seed):
+            yield from zip(*self.counted(counts), strict=True)
 
 
 def falling_calls(truth: NDArray[np.generic], scores: NDArray[np.generic], patient: NDArray[np.intp]) -> Calls:

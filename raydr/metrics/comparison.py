@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raydr.metrics.ranking import counted_auc, ranking
-from raydr.metrics.resampling import patient_counts, patient_numbers, percentile_bounds
+from raydr.metrics.resampling import patient_numbers, percentile_bounds, resampled
 from raydr.metrics.roc import Bools, auc, class_scores
 from raydr.metrics.standard_error import clustered_standard_error, placements
 
@@ -111,14 +111,13 @@ def bootstrap_auc_difference(
     low = high = p_value = math.nan
     if math.isfinite(areas[0]):
         ranked = ranking(is_positive, first, patient), ranking(is_positive, second, patient)
-        found = np.concatenate(
-            [
-                counted_auc(ranked[0], counts) - counted_auc(ranked[1], counts)
-                for counts in patient_counts(patient, num_resamples=num_resamples, seed=seed)
-            ]
+        found = resampled(
+            lambda counts: counted_auc(ranked[0], counts) - counted_auc(ranked[1], counts),
+            patient,
+            num_resamples=num_resamples,
+            seed=seed,
         )
         low, high = percentile_bounds(found, level)
-        found = found[np.isfinite(found)]
         far = min(int((found <= 0).sum()), int((found >= 0).sum()))
         p_value = min(1.0, 2 * (far + 1) / (len(found) + 1))
     return AucDifference(

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raydr.metrics.bootstrap import AucInterval
-from raydr.metrics.newcombe import newcombe_bounds
+from raydr.metrics.newcombe import bounds_without_spread
 from raydr.metrics.resampling import patient_numbers
 from raydr.metrics.roc import auc, class_scores
 from raydr.metrics.standard_error import clustered_standard_error, placements
@@ -38,8 +38,7 @@ def delong_interval(
             logit = math.log(value / (1 - value))
             low, high = (1 / (1 + math.exp(-(logit + step))) for step in (-half, half))
         else:
-            counts = (len(np.unique(patient[of_class])) for of_class in (is_positive, ~is_positive))
-            low, high = newcombe_bounds(value, *counts, level=level)
+            low, high = bounds_without_spread(value, is_positive, patient, level=level)
     return AucInterval(
         value=value,
         low=low,

@@ -2,7 +2,11 @@
 
 from statistics import NormalDist
 
+import numpy as np
+from numpy.typing import NDArray
+
 from raydr.metrics.bisection import bisection
+from raydr.metrics.roc import Bools
 
 
 def newcombe_bounds(area: float, num_positive: int, num_negative: int, *, level: float = 0.95) -> tuple[float, float]:
@@ -25,3 +29,12 @@ def newcombe_bounds(area: float, num_positive: int, num_negative: int, *, level:
         return (bound - area) ** 2 > square * bound * (1 - bound) * spread / pairs
 
     return bisection(is_rejected, 0.0, area), bisection(is_rejected, 1.0, area)
+
+
+def bounds_without_spread(
+    area: float, is_positive: Bools, patients: NDArray[np.generic], *, level: float
+) -> tuple[float, float]:
+    """`newcombe_bounds` of images of both classes, their patients being what is counted."""
+    owners = np.asarray(patients)
+    counts = (len(np.unique(owners[of_class])) for of_class in (is_positive, ~is_positive))
+    return newcombe_bounds(area, *counts, level=level)

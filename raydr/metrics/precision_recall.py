@@ -1,5 +1,6 @@
 """Precision against recall: what share of the referred is ill, where few are."""
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -9,8 +10,8 @@ from numpy.typing import NDArray
 from raydr.metrics.calls import Totals, falling_calls
 from raydr.metrics.estimate import Estimate
 from raydr.metrics.ranking import counted_average_precision, ranking
-from raydr.metrics.resampling import patient_counts, patient_numbers, percentile_bounds
-from raydr.metrics.roc import Bools, Floats, class_scores
+from raydr.metrics.resampling import patient_numbers, percentile_bounds, resampled
+from raydr.metrics.roc import Floats, class_scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ def precision_recall_curve(truth: NDArray[np.generic], scores: NDArray[np.generi
     is_positive, values = class_scores(truth, scores)
     if not is_positive.any():
         raise ValueError("a precision-recall curve needs positive images")
-    hits, alarms = _whole(is_positive, values)
+    hits, alarms = falling_calls(is_positive, values, np.zeros(len(values), dtype=np.intp)).once()
     return PrecisionRecallCurve(
         recall=hits / hits[-1], precision=hits / (hits + alarms), threshold=np.unique(values)[::-1]
     )
@@ -79,9 +80,8 @@ def average_precision_interval(
     if math.isnan(value):
         return Estimate(value, math.nan, math.nan, level)
     patient = patient_numbers(patients, len(values))
-    ranked = ranking(is_positive, values, patient)
-    blocks = patient_counts(patient, num_resamples=num_resamples, seed=seed)
-    found = np.concatenate([np.empty(0), *(counted_average_precision(ranked, counts) for counts in blocks)])
+    figure = functools.partial(counted_average_precision, ranking(is_positive, values, patient))
+    found = resampled(figure, patient, num_resamples=num_resamples, seed=seed)
     return Estimate(value, *percentile_bounds(found, level), level)
 
 
@@ -105,25 +105,16 @@ def precision_recall_band(
     is_positive, values = class_scores(truth, scores)
     if not is_positive.any():
         raise ValueError("a precision-recall band needs positive images")
-    patient = patient_numbers(patients, len(values))
-    calls = falling_calls(is_positive, values, patient)
+    calls = falling_calls(is_positive, values, patient_numbers(patients, len(values)))
     grid = np.linspace(0, 1, num_points)
     found = [
         _precision_at(grid, hits, alarms)
-        for counts in patient_counts(patient, num_resamples=num_resamples, seed=seed)
-        for hits, alarms in zip(*calls.counted(counts), strict=True)
+        for hits, alarms in calls.resampled(num_resamples=num_resamples, seed=seed)
         if hits[-1]
     ]
     low, high = np.quantile(np.array(found), [(1 - level) / 2, (1 + level) / 2], axis=0)
-    curve = _precision_at(grid, *_whole(is_positive, values))
+    curve = _precision_at(grid, *calls.once())
     return PrecisionRecallBand(recall=grid, precision=curve, low=low, high=high, level=level)
-
-
-def _whole(is_positive: Bools, values: Floats) -> tuple[Totals, Totals]:
-    """True and false positives at each threshold, every image counted once."""
-    calls = falling_calls(is_positive, values, np.zeros(len(values), dtype=np.intp))
-    hits, alarms = calls.counted(np.ones((1, 1), dtype=np.int32))
-    return hits[0], alarms[0]
 
 
 def _precision_at(grid: Floats, hits: Totals, alarms: Totals) -> Floats:

@@ -1,7 +1,7 @@
 """Bootstrap resamples of patients, each as how often it holds every patient."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,16 @@ def patient_counts(patient: NDArray[np.intp], *, num_resamples: int, seed: int) 
         drawn += num_patients * np.arange(size)[:, None]
         counts = np.bincount(drawn.ravel(), minlength=size * num_patients)
         yield counts.reshape(size, num_patients).astype(np.int32)
+
+
+def resampled(
+    figure: Callable[[Counts], Floats], patient: NDArray[np.intp], *, num_resamples: int, seed: int
+) -> Floats:
+    """``figure`` of every resample of `patient_counts`, where it is defined; of a block it gives a value a row."""
+    blocks = patient_counts(patient, num_resamples=num_resamples, seed=seed)
+    values: Floats = np.concatenate([np.empty(0), *(figure(counts) for counts in blocks)])
+    found: Floats = values[np.isfinite(values)]
+    return found
 
 
 def percentile_bounds(resamples: Floats, level: float) -> tuple[float, float]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from raydr import storage
 from raydr.config.jobs import Job
 from raydr.engine.package import copy_model
+from raydr.errors import InputError
 from raydr.tracking.models import fetch_model
 
 FETCHED = "fetched-model"
@@ -28,9 +29,25 @@ def on_every_node(model: str, folder: str, copy: str) -> Iterator[str]:
     if not _is_registered(model):
         yield folder
         return
-    try:
-        copy_model(folder, copy)
+    with copied(folder, copy):
         yield copy
+
+
+@contextlib.contextmanager
+def copied(folder: str, copy: str) -> Iterator[None]:
+    """A copy of a model folder while the block runs.
+
+    Raises:
+        InputError: The folder cannot be read.
+    """
+    try:
+        try:
+            copy_model(folder, copy)
+        except storage.UnavailableError:
+            raise
+        except OSError as error:
+            raise InputError(f"{folder}: cannot be read: {storage.cause_of(error)}") from None
+        yield
     finally:
         storage.delete_folder(copy)
 

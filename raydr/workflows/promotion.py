@@ -12,7 +12,7 @@ from raydr import storage
 from raydr.config.jobs import RunSettings
 from raydr.data.manifest import grades_of, read_manifest, rows_where
 from raydr.data.shards import check_shards
-from raydr.engine.package import copy_model, load_model
+from raydr.engine.package import load_model
 from raydr.errors import InputError, RunError
 from raydr.images.preprocess import Preprocess
 from raydr.inference.scoring import score_images
@@ -21,6 +21,7 @@ from raydr.tracking.registry import CHALLENGER, CHAMPION, fetch_version, set_ali
 from raydr.tracking.runs import Tracking
 from raydr.workflows.cluster import connected
 from raydr.workflows.console import say
+from raydr.workflows.models import copied
 from raydr.workflows.pairing import pair_scores
 from raydr.workflows.placement import placement_of
 
@@ -143,8 +144,8 @@ def score_champion(settings: RunSettings, folder: str, *, manifest: str, shards:
     rows = rows_where(table, split="val")
     chosen = table.take(rows[grades_of(table)[rows] >= 0])
     copy = storage.join(out, "champion-compared")  # every node can reach it, as it may not reach a fetched one
-    try:
-        preprocess = _copied(folder, copy)
+    with copied(folder, copy):
+        preprocess = load_model(copy).preprocess  # here: an actor would tell less of a torn one
         with connected(settings.cluster):
             return score_images(
                 chosen.select(["image_id", "uri"]),
@@ -153,19 +154,6 @@ def score_champion(settings: RunSettings, folder: str, *, manifest: str, shards:
                 batch_size=settings.evaluate.batch_size,
                 placement=placement_of(settings.cluster),
             )
-    finally:
-        storage.delete_folder(copy)
-
-
-def _copied(folder: str, copy: str) -> Preprocess:
-    """The preprocessing of a model that was copied and looked at here: an actor would tell less of a torn one."""
-    try:
-        copy_model(folder, copy)
-    except storage.UnavailableError:
-        raise
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be read: {storage.cause_of(error)}") from None
-    return load_model(copy).preprocess
 
 
 def validation_scores(scores: str) -> pa.Table:
