@@ -51,6 +51,10 @@ class Fleet:
         """Nodes that read and decode while the GPUs train."""
         return (self.gpu_nodes if self.spare_cores else 0) + self.decode_nodes
 
+    def of(self, *, gpu_nodes: int, decode_nodes: int) -> "Fleet":
+        """The same of other numbers of nodes."""
+        return dataclasses.replace(self, gpu_nodes=gpu_nodes, decode_nodes=decode_nodes)
+
     def with_more(self, decode_nodes: int) -> "Fleet":
         """The same with so many more decode nodes."""
         return dataclasses.replace(self, decode_nodes=self.decode_nodes + decode_nodes)
