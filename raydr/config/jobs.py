@@ -22,6 +22,7 @@ from raydr.config.images import DataSettings, PreprocessSettings, RetinaSettings
 from raydr.config.learning import DownstreamModelSettings
 from raydr.config.presets import PresetName
 from raydr.config.section import Section, Seed
+from raydr.config.simulation import SimulationSettings, impossible_fleets
 from raydr.config.site import ClusterSettings, TrackingSettings
 from raydr.config.space import check_space
 from raydr.config.stages import (
@@ -219,6 +220,8 @@ class PlanSettings(Job):
     """Measure on this machine what `rates` and `images` do not say; seconds for each, minutes for a large network."""
     calibration: CalibrationSettings = CalibrationSettings()
     prices: PriceSettings | None = None
+    simulation: SimulationSettings | None = None
+    """Null: no simulation."""
     preprocess: PreprocessSettings = PreprocessSettings()
     prepare: PrepareStage = PrepareStage()
     pretrain: PretrainStage = PretrainStage()
@@ -231,6 +234,9 @@ class PlanSettings(Job):
             *missing_figures(self.images, self.rates, calibrate=self.calibrate),
             *impossible_machines(self.machines, batch_size=self.pretrain.optim.batch_size),
         ]
+        if self.simulation is not None:
+            batch_size = self.pretrain.optim.batch_size
+            found += impossible_fleets(self.simulation, self.machines, batch_size=batch_size)
         if self.prepare.side_px < self.preprocess.side_px:
             text = f"must be at least preprocess.side_px ({self.preprocess.side_px}) (got {self.prepare.side_px})"
             found.append((("prepare", "side_px"), text))

@@ -6,7 +6,7 @@ import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import torch
 
@@ -22,8 +22,10 @@ from raydr.errors import InputError
 from raydr.learning.step_rate import measure_step_rate
 from raydr.workflows.console import say
 from raydr.workflows.job import Outcome, Pipeline, Stage, perform
+from raydr.workflows.plan_simulation import as_metrics, from_metrics, simulate_plan
 from raydr.workflows.plan_summary import cluster_overlay, say_plan
 from raydr.workflows.result import StageResult
+from raydr.workflows.simulation_summary import say_simulation
 
 _SIZES_SAMPLED: Final = 256
 
@@ -53,12 +55,14 @@ def plan(settings: PlanSettings, *, pipeline: Pipeline | None = None) -> StageRe
             raise InputError(f"images: {error}") from None
         overlay = stage.path("cluster.toml")
         storage.write_bytes(overlay, cluster_overlay(fleet).encode())
-        metrics = {
+        metrics: dict[str, Any] = {
             "workload": dataclasses.asdict(workload),
             "rates": dataclasses.asdict(rates),
             "measured": measured,
             "plan": dataclasses.asdict(found),
         }
+        if settings.simulation is not None:
+            metrics["simulation"] = as_metrics(simulate_plan(settings, fleet, workload, rates, prices))
         return Outcome(metrics, {"cluster": overlay}, {})
 
     inputs = {} if settings.images.manifest is None else {"manifest": settings.images.manifest}
@@ -73,6 +77,8 @@ def plan(settings: PlanSettings, *, pipeline: Pipeline | None = None) -> StageRe
         measured=result.metrics["measured"],
         object_store_bytes=_object_store_bytes(settings.machines),
     )
+    if settings.simulation is not None:
+        say_simulation(from_metrics(result.metrics["simulation"]), workload, settings.simulation)
     return result
 
 

@@ -1,51 +1,20 @@
 """The KubeRay manifests: KubeRay's own schema, strictly, and our rules; planted errors are caught by either."""
 
-import gzip
 from typing import Any
 
-import jsonschema
 import pytest
-import yaml
-from cluster_files import CLUSTER, ROOT, Manifest, documents, plant
+from cluster_files import CLUSTER, Manifest, documents, plant
+from crd_schema import faults_by_crds
 from ray_rules import broken_rules
 
-CRDS = ROOT.parent / "shared" / "schemas" / "kuberay-1.7.0"
 FILES = {"RayJob": ["rayjob", "rayjob-cpu", "rayjob-gpu"], "RayCluster": ["raycluster"]}
 ALL = [(kind, name) for kind, names in FILES.items() for name in names]
-
-
-def _strict(schema: Any) -> Any:
-    """A CRD's schema that refuses unknown fields, as `kubectl apply --validate=strict` does."""
-    if isinstance(schema, list):
-        return [_strict(entry) for entry in schema]
-    if not isinstance(schema, dict):
-        return schema
-    if schema.get("x-kubernetes-int-or-string"):
-        return {"type": ["integer", "string"]}
-    made = {key: _strict(value) for key, value in schema.items()}
-    if "properties" in made and not schema.get("x-kubernetes-preserve-unknown-fields"):
-        made.setdefault("additionalProperties", False)
-    if schema.get("nullable") and isinstance(made.get("type"), str):
-        made["type"] = [made["type"], "null"]
-    return made
 
 
 @pytest.fixture(scope="module")
 def faults() -> Any:
     """What KubeRay's schema has against a manifest."""
-    if not CRDS.is_dir():
-        pytest.skip(f"KubeRay's CRDs are not on this machine ({CRDS.name} beside the repository)")
-    validators = {}
-    for kind in FILES:
-        text = gzip.decompress((CRDS / f"ray.io_{kind.lower()}s.yaml.gz").read_bytes())
-        crd = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-        (version,) = [version for version in crd["spec"]["versions"] if version["name"] == "v1"]
-        schema = _strict(version["schema"]["openAPIV3Schema"])
-        schema["properties"]["metadata"] = {"type": "object"}
-        validators[kind] = jsonschema.Draft202012Validator(schema)
-    return lambda manifest: [
-        f"{error.json_path}: {error.message}" for error in validators[manifest["kind"]].iter_errors(manifest)
-    ]
+    return faults_by_crds("kuberay-1.7.0", {kind: f"ray.io_{kind.lower()}s.yaml.gz" for kind in FILES}, "v1")
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +29,7 @@ def manifest_of(name: str) -> Manifest:
 
 def test_every_manifest_is_looked_at() -> None:
     found = {path.stem for path in (CLUSTER / "kuberay").glob("*.yaml")}
-    assert found == {name for _, name in ALL} | {"namespace"}
+    assert found == {name for _, name in ALL} | {"namespace", "kueue"}
 
 
 @pytest.mark.parametrize(("kind", "name"), ALL)
