@@ -19,8 +19,8 @@ NOTICED_S: Final = 5.0
 """Until a training knows of an announcement: Ray asks every 5 s (RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S, Ray 2.60)."""
 PATIENCE_S: Final = 30.0
 """How long Ray Train waits for the node that is gone before it plans with those left (`raydr.training.trainer`)."""
-_MOST_TIMES: Final = 200
-"""A training that takes so many times as long as without losses is taken to end never."""
+_MOST_TIMES, _MOST_EVENTS = 200, 100_000
+"""A training that takes so many times as long as without losses, or in which so much happens, is taken to end never."""
 
 Use = Literal[
     "training",
@@ -108,8 +108,8 @@ def run_course(
     """
     pace = functools.cache(lambda gpu, decode: machinery.pace(fleet.of(gpu_nodes=gpu, decode_nodes=decode)))
     whole = pace(fleet.gpu_nodes, fleet.decode_nodes)
-    if not isfinite(whole.image_s):
-        raise EndlessTrainingError(f"no image ever comes: {whole.held_up_by} keeps them all")
+    if not isfinite(whole.image_s + first_pass_s):
+        raise EndlessTrainingError("no image ever comes: no core decodes")
     work = SavedWork(machinery.workload.num_train, machinery.workload.epochs, recovery.saving)
     undisturbed_s = work.images_per_epoch * work.epochs * whole.image_s + first_pass_s
     return _Run(
@@ -159,7 +159,7 @@ class _Run:
             self.go_to(min(loss_at, event_at))
             if self.work.is_over:
                 return self.summed_up()
-            if self.now > self.until_s:
+            if self.now > self.until_s or self.number > _MOST_EVENTS:
                 raise EndlessTrainingError(
                     f"after {self.now / 3600:,.0f} hours {self.work.images:,.0f} images are trained on: nodes are lost "
                     "faster than work gets done"

@@ -51,15 +51,14 @@ class SavedWork:
 
     def advance(self, limit_s: float, image_s: float) -> float:
         """Go on for ``limit_s`` at ``image_s`` an image; returns the seconds it took, fewer where it is over sooner."""
-        spent = 0.0
-        while spent < limit_s and not self.is_over:
-            left = limit_s - spent
+        spent, left = 0.0, limit_s  # counted down as well: what is left ends at 0, however small against what is spent
+        while left > 0 and not self.is_over:
             if self._pause_s is not None:
-                spent += self._pause(left)
-            elif self.part or self._since_s or not (epochs_s := self._whole_epochs(left, image_s)):
-                spent += self._work(left, image_s)
-            else:
-                spent += epochs_s
+                used = self._pause(left)
+            elif self.part or self._since_s or not (used := self._whole_epochs(left, image_s)):
+                used = self._work(left, image_s)
+            spent += used
+            left -= used
         return min(spent, limit_s)
 
     def save(self) -> None:

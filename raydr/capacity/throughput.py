@@ -60,8 +60,12 @@ class RayLimits:
 
     tasks_per_s: float
     """That the whole cluster starts and ends."""
-    blocks_per_s: float
-    """That the one actor which shares a stream out among all trainers passes on."""
+    coordinator_task_s: float
+    """Of work that a decoding task makes for the one process that shares a stream out among all trainers."""
+    coordinator_block_s: float
+    """Of work for it that each block of pictures makes which a task has decoded."""
+    coordinator_held_s: float
+    """Of work for it that each block of pictures makes which is held in memory."""
     store_bytes: float
     """Of a node's object store; infinite where it is not known."""
 
@@ -117,19 +121,20 @@ class Machinery:
             computing_s=computing_s / images,
             straggling_s=straggling_s / images,
             exchanging_s=exchanging_s / images,
-            starving_s=0.0 if is_fed else (1 / supply if supply else inf) - busy_s,
+            starving_s=0.0 if is_fed else _inverse(supply) - busy_s,
         )
 
     def supplies(self, fleet: Fleet) -> dict[HeldUpBy, float]:
         """Images a second that come through each part of the way to the GPUs."""
         source, picture = self.source, self.workload.picture_bytes
+        is_held = source.per_core == inf
         supplies: dict[HeldUpBy, float] = {
-            "coordinator": self.limits.blocks_per_s * PICTURES_PER_TASK,
+            "coordinator": _inverse(self._sharing_s(is_held=is_held)),
             "network": inf,
         }
         if fleet.reading_nodes > 1 or fleet.gpu_nodes > 1:  # at most: all of a node's pictures come from others
             supplies["network"] = fleet.gpu_nodes * self.exchange.node_bytes_per_s / picture
-        if source.per_core == inf:
+        if is_held:
             return supplies
         # A running task's pictures, and as many of one that waits to be fetched; what is more is made to wait.
         room = STREAMED_SHARE * self.limits.store_bytes * (fleet.gpu_nodes + fleet.decode_nodes)
@@ -141,6 +146,17 @@ class Machinery:
         if fleet.read_bytes_per_s is not None:
             supplies["reading"] = fleet.reading_nodes * fleet.read_bytes_per_s / source.image_bytes
         return supplies
+
+    def _sharing_s(self, *, is_held: bool) -> float:
+        """The coordinator's work for an image."""
+        if is_held:
+            return self.limits.coordinator_held_s / PICTURES_PER_TASK
+        task_s = self.limits.coordinator_task_s / self.source.images_per_task
+        return task_s + self.limits.coordinator_block_s / PICTURES_PER_TASK
+
+
+def _inverse(value: float) -> float:
+    return 1 / value if value else inf
 
 
 @functools.cache

@@ -61,9 +61,13 @@ class SimulationSettings(Section):
     tasks_per_s: PositiveFloat = 570.0
     """That a Ray cluster gets through. Ray's own release benchmark `many_tasks` has 569 on 2,500 CPUs
     (release/perf_metrics/benchmarks/many_tasks.json in its repository)."""
-    blocks_per_s: PositiveFloat = 100.0
-    """Blocks of 64 pictures that Ray Data's split coordinator, one process for all trainers, shares out (Ray issues
-    49190 and 63544 are about its cost)."""
+    coordinator_task_ms: NonNegativeFloat = 6.0
+    """Work that each decoding task makes for Ray Data's split coordinator, one process for all trainers (its cost: Ray
+    issues 49190 and 63544). Measured: `python jobs/bench_coordinator.py`."""
+    coordinator_block_ms: NonNegativeFloat = 4.0
+    """Work that each block of 64 decoded pictures makes for it. Measured likewise."""
+    coordinator_held_ms: NonNegativeFloat = 1.5
+    """Work that each block of 64 pictures makes for it that is held in memory. Measured likewise."""
 
 
 def impossible_fleets(

@@ -79,6 +79,7 @@ def plan(settings: PlanSettings, *, pipeline: Pipeline | None = None) -> StageRe
     )
     if settings.simulation is not None:
         say_simulation(from_metrics(result.metrics["simulation"]), workload, settings.simulation)
+    say("\n" + cluster_overlay(fleet))
     return result
 
 

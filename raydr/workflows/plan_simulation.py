@@ -70,7 +70,8 @@ def _fleet_forecast(
     machinery, first_pass_s, images_from = streamed, 0.0, str(simulation.images_from)
     workload, store_bytes = streamed.workload, streamed.limits.store_bytes
     if store_bytes < inf and workload.num_train * workload.picture_bytes <= CACHED_SHARE * store_bytes:
-        first_pass_s = workload.num_train / max(min(streamed.supplies(fleet).values()), 1e-9)
+        supply = min(streamed.supplies(fleet).values())
+        first_pass_s = workload.num_train / supply if supply else inf
         machinery = dataclasses.replace(streamed, source=dataclasses.replace(streamed.source, per_core=inf))
         images_from = "memory"
     minutes = simulation.save_every_minutes
@@ -144,7 +145,9 @@ def _machinery(
         exchange=exchange,
         limits=RayLimits(
             tasks_per_s=simulation.tasks_per_s,
-            blocks_per_s=simulation.blocks_per_s,
+            coordinator_task_s=simulation.coordinator_task_ms / 1000,
+            coordinator_block_s=simulation.coordinator_block_ms / 1000,
+            coordinator_held_s=simulation.coordinator_held_ms / 1000,
             store_bytes=inf if machines.object_store_gib is None else machines.object_store_gib * 2**30,
         ),
     )

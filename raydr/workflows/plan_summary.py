@@ -40,7 +40,7 @@ def say_plan(
     measured: Mapping[str, str],
     object_store_bytes: float | None,
 ) -> None:
-    """Print rates, needs, prospects, what follows from them and the overlay.
+    """Print rates, needs, prospects and what follows from them.
 
     Args:
         plan: What came of the other three.
@@ -72,7 +72,6 @@ def say_plan(
         *_warnings(plan, workload, fleet, measured),
     ):
         say(textwrap.fill(line, _WIDTH, initial_indent="- ", subsequent_indent="  "))
-    say("\n" + cluster_overlay(fleet))
 
 
 def _needs(plan: CapacityPlan, fleet: Fleet) -> str:

@@ -43,7 +43,7 @@ _SMALL: Final = 0.001
 def say_simulation(found: Sequence[FleetForecast], workload: Workload, simulation: SimulationSettings) -> None:
     """Print each fleet's pace, its courses without and with losses, and what follows."""
     say(
-        f"simulated, {simulation.repetitions:,} times each: {workload.num_train:,} images, {workload.epochs:,} epochs; "
+        f"\nsimulated, {simulation.repetitions:,} times: {workload.num_train:,} images, {workload.epochs:,} epochs; "
         f"{100 * simulation.lost_per_hour:g} % of the nodes lost an hour,\nanother comes after "
         f"{simulation.arrival_minutes:g} minutes; GPU-hours and cost are means\n"
     )
@@ -51,7 +51,6 @@ def say_simulation(found: Sequence[FleetForecast], workload: Workload, simulatio
     say(_courses(found) + "\n")
     for line in _conclusions(found, simulation):
         say(textwrap.fill(line, _WIDTH, initial_indent="- ", subsequent_indent="  "))
-    say("")
 
 
 def _paces(found: Sequence[FleetForecast]) -> str:
@@ -82,7 +81,7 @@ def _courses(found: Sequence[FleetForecast]) -> str:
     for one in found:
         for case, course in one.courses.items():
             if isinstance(course, str):
-                rows.append([one.name, case, "never ends", "-", "-", "-", "-", ""])
+                rows.append([one.name, case, "never ends", "-", "-", "-", "-", "-"])
                 continue
             has_prices |= course.cost is not None
             rows.append([one.name, case, *_course(course, one.courses[NOTHING_LOST])])
@@ -104,13 +103,14 @@ def _course(course: Forecast, undisturbed: Forecast | str) -> list[str]:
         f"{course.gpu_hours.mean:,.0f}" if course.gpu_hours.mean >= 100 else f"{course.gpu_hours.mean:.1f}",
         "-" if course.cost is None else f"{course.cost.mean:,.2f}",
         more,
-        f"{_USES[use]}, {course.shares[use]:.1%}" if course.shares[use] >= _SMALL else "",
+        f"{_USES[use]}, {course.shares[use]:.1%}" if course.shares[use] >= _SMALL else "-",
     ]
 
 
 def _conclusions(found: Sequence[FleetForecast], simulation: SimulationSettings) -> Iterator[str]:
     most = 0
     for one in found:
+        yield from _sharing(one)
         courses = {case: course for case, course in one.courses.items() if not isinstance(course, str)}
         if one.interval_s is not None and UNANNOUNCED in courses:
             yield f"{one.name}: {_interval(one, simulation)}"
@@ -124,6 +124,17 @@ def _conclusions(found: Sequence[FleetForecast], simulation: SimulationSettings)
             f"without notice a training may be cut off {most:,} times: set cluster.max_failures to that, it is "
             f"{ClusterSettings().max_failures} unless set; announced losses do not count"
         )
+
+
+def _sharing(one: FleetForecast) -> Iterator[str]:
+    course = one.courses[NOTHING_LOST]
+    if isinstance(course, str) or course.held_up_by not in ("coordinator", "tasks"):
+        return
+    share = course.shares["training"] / (1 - course.shares["start"])
+    yield (
+        f"{one.name}: {_HELD_UP_BY[course.held_up_by]} gets {course.images_per_s:,.0f} images/s through, whatever the "
+        f"cluster: more than {max(1, round(one.fleet.num_gpus * share)):,} GPUs do not make this training faster"
+    )
 
 
 def _interval(one: FleetForecast, simulation: SimulationSettings) -> str:

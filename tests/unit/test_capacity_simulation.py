@@ -48,7 +48,13 @@ MACHINERY = Machinery(
     step_per_s=100.0,
     step_spread=0.0,
     exchange=ALONE,
-    limits=RayLimits(tasks_per_s=1e6, blocks_per_s=1e6, store_bytes=math.inf),
+    limits=RayLimits(
+        tasks_per_s=1e6,
+        coordinator_task_s=1e-6,
+        coordinator_block_s=1e-6,
+        coordinator_held_s=1e-6,
+        store_bytes=math.inf,
+    ),
 )
 NEVER = Losses(per_hour=0.0, notice_s=None, arrival_s=0.0)
 RECOVERY = Recovery(
@@ -104,7 +110,12 @@ def course(
         ({}, "GPUs", 8 * 100),
         ({"source__per_core": 20.0}, "decoding", (4 * 8 + 2 * 10) * 20 * 0.5),
         ({"limits__tasks_per_s": 5.0}, "tasks", 5 * 64),
-        ({"limits__blocks_per_s": 4.0}, "coordinator", 4 * 64),
+        # A task of 128 makes two blocks.
+        (
+            {"limits__coordinator_task_s": 0.3, "limits__coordinator_block_s": 0.1, "source__images_per_task": 128},
+            "coordinator",
+            128 / (0.3 + 2 * 0.1),
+        ),
         # 6 nodes' stores, half of each, two tasks' pictures of 30 kB for every one that runs.
         ({"limits__store_bytes": 6.4e6}, "object store", 0.5 * 6.4e6 * 6 / (2 * 64 * 30e3) * 100 * 0.5),
         ({"exchange__node_bytes_per_s": 3e6}, "network", 4 * 3e6 / 30e3),
@@ -130,7 +141,12 @@ def test_reading_holds_up_where_the_storage_is_slow() -> None:
 def test_held_in_memory_no_core_no_task_and_no_store_holds_up() -> None:
     held = changed(MACHINERY, source__per_core=math.inf, limits__tasks_per_s=0.1, limits__store_bytes=1.0)
     assert simulated(machinery=held, fleet=changed(FLEET, read_bytes_per_s=1.0)).held_up_by == "GPUs"
-    assert simulated(machinery=changed(held, limits__blocks_per_s=1.0)).held_up_by == "coordinator"
+    assert (
+        simulated(machinery=changed(held, limits__coordinator_task_s=10.0, limits__coordinator_block_s=10.0)).held_up_by
+        == "GPUs"
+    )
+    slow = simulated(machinery=changed(held, limits__coordinator_held_s=0.2))
+    assert (slow.held_up_by, slow.images_per_s) == ("coordinator", pytest.approx(64 / 0.2))
 
 
 def test_gradients_go_around_a_ring_and_small_exchanges_up_and_down_a_tree() -> None:
@@ -153,10 +169,10 @@ def test_a_step_waits_for_its_slowest_gpu() -> None:
 
 @pytest.mark.parametrize(
     "key",
-    ["step_per_s", "source__per_core", "limits__tasks_per_s", "limits__blocks_per_s", "exchange__node_bytes_per_s"],
+    ["step_per_s", "source__per_core", "limits__tasks_per_s", "exchange__node_bytes_per_s"],
 )
 def test_a_faster_part_never_makes_a_training_slower(key: str) -> None:
-    slow = {"step_per_s": 50.0, "source__per_core": 5.0, "limits__tasks_per_s": 3.0, "limits__blocks_per_s": 3.0}
+    slow = {"step_per_s": 50.0, "source__per_core": 5.0, "limits__tasks_per_s": 3.0}
     machinery = changed(MACHINERY, exchange=Exchange(1e8, 10, 5e6, 1e-3), **slow)
     spot = Losses(per_hour=0.2, notice_s=None, arrival_s=300.0)
     totals = []
@@ -338,15 +354,24 @@ def test_a_first_pass_comes_once() -> None:
 
 
 def test_a_cluster_that_decodes_nothing_is_an_error() -> None:
-    with pytest.raises(EndlessTrainingError, match="no image ever comes: decoding"):
-        simulated(fleet=changed(FLEET, cpus_per_gpu_node=4, decode_nodes=0))
+    blind = changed(FLEET, cpus_per_gpu_node=4, decode_nodes=0)
+    with pytest.raises(EndlessTrainingError, match="no image ever comes: no core decodes"):
+        simulated(fleet=blind, losses=SPOT)
+    held = changed(MACHINERY, source__per_core=math.inf)
+    with pytest.raises(EndlessTrainingError, match="no image ever comes: no core decodes"):
+        simulated(machinery=held, fleet=blind, losses=SPOT, first_pass_s=math.inf)
 
 
 @pytest.mark.timeout(60)
+@pytest.mark.parametrize("epochs", [1, 100_000])
+@pytest.mark.parametrize("notice_s", [None, 100.0])
 @pytest.mark.parametrize("recovery", [RECOVERY, ELASTIC])
-def test_a_cluster_that_dies_faster_than_it_works_is_an_error(recovery: Recovery) -> None:
+def test_a_cluster_that_dies_faster_than_it_works_is_an_error(
+    recovery: Recovery, notice_s: float | None, epochs: int
+) -> None:
+    losses = Losses(per_hour=200.0, notice_s=notice_s, arrival_s=600.0)
     with pytest.raises(EndlessTrainingError, match="nodes are lost faster than work gets done"):
-        simulated(losses=Losses(per_hour=60.0, notice_s=None, arrival_s=600.0), recovery=recovery, repetitions=1)
+        simulated(machinery=changed(MACHINERY, workload__epochs=epochs), losses=losses, recovery=recovery)
 
 
 def test_too_few_images_for_the_gpus_are_an_error() -> None:
@@ -376,6 +401,15 @@ def test_one_long_stretch_is_many_short_ones(seed: int) -> None:
     assert once.worked_s + once.saving_s == pytest.approx(spent)
     assert once.is_over == often.is_over
     assert once.fall_back() == pytest.approx(often.fall_back(), abs=1e-3)
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("every_s", [math.inf, 1e4 / 3])
+def test_a_rest_too_small_to_count_ends_too(every_s: float) -> None:
+    for seed in range(200):
+        work = SavedWork(10**9, 1, Saving(every_s=every_s, save_s=0.1, epoch_pause_s=0.0))
+        limit_s = np.random.default_rng(seed).uniform(1e4, 1e6)
+        assert work.advance(limit_s, 10.0) == pytest.approx(limit_s)
 
 
 def test_what_is_lost_is_what_was_done_since_the_newest_state() -> None:

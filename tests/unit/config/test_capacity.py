@@ -96,6 +96,23 @@ def test_shards_are_no_smaller_than_the_input(tmp_path: Path) -> None:
     ]
 
 
+def test_fleets_that_cannot_train_are_refused(tmp_path: Path) -> None:
+    def simulated(text: str) -> list[str]:
+        return errors(tmp_path, ("cpus_per_gpu_node = 8\n", f"cpus_per_gpu_node = 8\n[simulation.fleets]\n{text}\n"))
+
+    assert simulated("a = { gpu_nodes = 2 }") == []
+    assert simulated("a = { gpu_nodes = 2, gpus_per_node = 5 }") == [
+        "simulation.fleets.a.cpus_per_gpu_node: 5 trainers of machines.cpus_per_trainer = 2 CPUs do not fit the 8 of a "
+        "GPU node"
+    ]
+    assert simulated("a = { gpu_nodes = 65 }") == [
+        "simulation.fleets.a.gpu_nodes: pretrain.optim.batch_size = 256 is less than two images a step for each of 130 "
+        "GPUs"
+    ]
+    assert "must not be empty" in simulated("")[0] or "at least 1" in simulated("")[0]
+    assert simulated("a = { gpu_nodes = 2, nodes = 3 }")[0].startswith("simulation.fleets.a.nodes")
+
+
 def test_a_plan_is_recorded_only_where_it_is_asked_for(tmp_path: Path) -> None:
     file = tmp_path / "plan.toml"
     file.write_text(PLAN + '[tracking]\nuri = "http://tracker:5000"\n')

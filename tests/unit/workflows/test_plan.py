@@ -13,6 +13,8 @@ from raydr import cli, storage
 from raydr.config.load import check, load
 from raydr.data.manifest import SCHEMA
 from raydr.images.jpeg import encode
+from raydr.workflows.console import duration
+from raydr.workflows.plan_simulation import SHARDS_PICTURES_PER_TASK
 
 GIVEN = """\
 job = "plan"
@@ -51,6 +53,28 @@ side_px = 64
 backbone = "resnet10t"
 [pretrain.optim]
 batch_size = 4
+"""
+
+
+SIMULATED = """\
+[prices]
+gpu_hour = 2.0
+cpu_hour = 0.1
+[simulation]
+repetitions = 20
+lost_per_hour = 0.5
+step_spread = 0.0
+[simulation.fleets.small]
+gpu_nodes = 1
+[simulation.fleets.large]
+gpu_nodes = 4
+gpus_per_node = 4
+cpus_per_gpu_node = 16
+[simulation.fleets.blind]
+gpu_nodes = 2
+cpus_per_gpu_node = 4
+[pretrain.model]
+backbone = "resnet10t"
 """
 
 
@@ -147,6 +171,64 @@ def test_it_says_whether_decoded_pictures_stay_in_memory(
     shown = " ".join(capsys.readouterr().out.split())
     assert "the training images decoded are 6.0 GB" in shown
     assert expected in shown
+
+
+def test_fleets_are_simulated_without_losses_and_with_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert planned(GIVEN + SIMULATED) == 0
+    shown = capsys.readouterr().out
+    rows = [" ".join(line.split()) for line in shown.splitlines()]
+    # 2 GPUs take 200 images/s; 4 spare cores decode 4 * 100 * 0.8 = 320 prepared pictures/s.
+    assert "small 2 prepared 200 3 min 20 s 100% 1 min 06 s GPUs" in rows
+    assert any(row.startswith("large 16 prepared 1,") and row.endswith("GPUs") for row in rows)
+    assert "blind 4 prepared - - - - no image ever comes: no core decodes" in rows
+    assert "blind with notice never ends - - - - -" in rows
+    kept = {one["name"]: one for one in result()["metrics"]["simulation"]}
+    assert list(kept["small"]["courses"]) == ["none", "with notice", "without notice"]
+    assert list(kept["large"]["courses"]) == ["none", "with notice", "without notice", "with notice, elastic"]
+    none, lost = kept["large"]["courses"]["none"], kept["large"]["courses"]["without notice"]
+    # A hundred epochs, each with a state and a pause, after six minutes of waiting and one of starting.
+    expected = 360 + 60 + 100 * (40_000 * (1 / none["images_per_s"]) + 0.3 + 0.4)
+    assert none["total_s"]["mean"] == pytest.approx(expected)
+    assert none["cost"]["mean"] == pytest.approx(2.0 * 16 * (expected - 360) / 3600)
+    assert lost["losses"] > 0 == none["losses"]
+    assert f"large without notice {kept_time(lost)}" in " ".join(shown.split())
+
+
+def kept_time(course: dict[str, Any]) -> str:
+    return duration(course["total_s"]["median"])
+
+
+def test_a_simulation_made_before_is_shown_again(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert planned(GIVEN + SIMULATED) == 0
+    first = capsys.readouterr().out
+    monkeypatch.setattr("raydr.workflows.plan.simulate_plan", None)
+    assert planned(GIVEN + SIMULATED) == 0
+    again = capsys.readouterr().out
+    assert "simulated, 20 times:" in again
+    assert again.split("\n\n")[1:] == first.split("\n\n")[1:]
+
+
+def test_pictures_that_stay_in_memory_are_decoded_once(capsys: pytest.CaptureFixture[str]) -> None:
+    slow = ("--set", "rates.shard_per_s=1.0")
+    assert planned(GIVEN + SIMULATED, *slow) == 0
+    assert "small 2 prepared 3" in " ".join(capsys.readouterr().out.split())
+    assert planned(GIVEN + SIMULATED, *slow, "--set", "machines.object_store_gib=20") == 0
+    assert "small 2 memory 200" in " ".join(capsys.readouterr().out.split())
+    course = result()["metrics"]["simulation"][0]["courses"]["none"]
+    # 4 cores at 0.8 of a picture a second decode 40,000 in 12,500 s, before the first epoch.
+    assert course["shares"]["start"] * course["total_s"]["mean"] == pytest.approx(360 + 60 + 12_500)
+
+
+def test_the_figures_of_a_simulation_are_those_of_the_streams_and_of_the_training() -> None:
+    from raydr.config.simulation import SimulationSettings
+    from raydr.config.site import ClusterSettings
+    from raydr.data import order
+
+    assert order._MIXED_ROWS == SHARDS_PICTURES_PER_TASK
+    default = SimulationSettings.model_fields["save_every_minutes"].default
+    assert default == ClusterSettings().save_every_minutes == 10
 
 
 def _manifest(*, num_images: int, num_train: int) -> None:
