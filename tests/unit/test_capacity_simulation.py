@@ -228,8 +228,8 @@ def test_the_interval_by_daly_costs_least(save_s: float, between_s: float) -> No
         return daly_total_s(work_s=1.0, interval_s=interval_s, save_s=save_s, between_losses_s=between_s, restart_s=0.0)
 
     best = daly_interval_s(save_s=save_s, between_losses_s=between_s)
-    grid = best * np.linspace(0.2, 5, 4000)
-    assert total(best) == pytest.approx(min(total(each) for each in grid), rel=1e-3)
+    grid = best * np.linspace(0.5, 2, 3001)
+    assert best == pytest.approx(min(grid, key=total), rel=0.015)
     assert best == pytest.approx(young_interval_s(save_s=save_s, between_losses_s=between_s), rel=0.25)
     assert daly_interval_s(save_s=save_s, between_losses_s=math.inf) == math.inf
     assert daly_interval_s(save_s=3 * between_s, between_losses_s=between_s) == between_s
@@ -324,6 +324,30 @@ def test_going_on_with_the_rest_pays_where_nodes_come_late() -> None:
     assert elastic.total_s.mean < 0.8 * waiting.total_s.mean
     assert waiting.shares["no node"] > 5 * elastic.shares["no node"]
     assert elastic.shares["fewer nodes"] > 0 == waiting.shares["fewer nodes"]
+
+
+def test_an_elastic_training_grows_when_it_looks() -> None:
+    losses = changed(SPOT, per_hour=0.1, arrival_s=300.0)
+    soon, late = (
+        simulated(losses=losses, recovery=changed(ELASTIC, resize_every_s=seconds), repetitions=100)
+        for seconds in (60.0, 1e9)
+    )
+    assert 0 < soon.shares["fewer nodes"] < 0.5 * late.shares["fewer nodes"]
+
+
+def test_a_node_that_does_not_train_can_be_lost_without_harm() -> None:
+    # It never grows: one of two nodes trains, the other is there, and each is lost as often.
+    recovery = changed(RECOVERY, fewest_nodes=1, resize_every_s=1e9)
+    fleet = changed(FLEET, gpu_nodes=2, decode_nodes=0)
+    machinery = changed(MACHINERY, workload__epochs=2000)
+    found = simulated(
+        machinery=machinery, fleet=fleet, losses=changed(SPOT, arrival_s=0.0), recovery=recovery, repetitions=40
+    )
+    failures = [
+        course(changed(SPOT, arrival_s=0.0), recovery=recovery, fleet=fleet, machinery=machinery, seed=seed).failures
+        for seed in range(20)
+    ]
+    assert found.losses / np.mean(failures) == pytest.approx(2, rel=0.1)
 
 
 def test_without_enough_nodes_left_it_waits() -> None:
