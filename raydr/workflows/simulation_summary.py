@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Iterator, Sequence
-from math import ceil
+from math import inf
 from typing import Final
 
 from raydr.capacity.course import Use
@@ -38,6 +38,7 @@ _USES: Final[dict[Use, str]] = {
     "start": "first start",
 }
 _SMALL: Final = 0.001
+_NEAR: Final = 1.5  # so much longer than the best interval costs next to nothing more
 
 
 def say_simulation(found: Sequence[FleetForecast], workload: Workload, simulation: SimulationSettings) -> None:
@@ -138,12 +139,12 @@ def _sharing(one: FleetForecast) -> Iterator[str]:
 
 
 def _interval(one: FleetForecast, simulation: SimulationSettings) -> str:
-    minutes = max(1, ceil(one.interval_s or 0.0)) / 60
-    now = simulation.save_every_minutes
-    if one.epoch_s <= 60 * minutes:
-        return "every epoch's end is saved, and an epoch is shorter than the best interval between states"
-    now_text = "none by the clock" if now is None else f"{now:g}"
+    best_s, minutes = one.interval_s or 0.0, simulation.save_every_minutes
+    now_s = min(one.epoch_s, inf if minutes is None else 60 * minutes)
+    told = f"a state every {duration(now_s)}, by the clock or at an epoch's end"
+    if now_s <= _NEAR * best_s:
+        return f"{told}, is often enough"
     return (
-        f"against losses without notice cluster.save_every_minutes = {minutes:.1f} costs least (Daly); it is "
-        f"{now_text} here, and every epoch's end"
+        f"{told}; against losses without notice cluster.save_every_minutes = {max(1.0, best_s) / 60:.1f} costs least "
+        "(Daly)"
     )

@@ -186,8 +186,8 @@ def test_fleets_are_simulated_without_losses_and_with_them(capsys: pytest.Captur
     assert list(kept["small"]["courses"]) == ["none", "with notice", "without notice"]
     assert list(kept["large"]["courses"]) == ["none", "with notice", "without notice", "with notice, elastic"]
     none, lost = kept["large"]["courses"]["none"], kept["large"]["courses"]["without notice"]
-    # A hundred epochs, each with a state and a pause, after six minutes of waiting and one of starting.
-    expected = 360 + 60 + 100 * (40_000 * (1 / none["images_per_s"]) + 0.3 + 0.4)
+    # A hundred epochs, each with a state and a pause, after six minutes of waiting and half a minute of starting.
+    expected = 360 + 30 + 100 * (40_000 * (1 / none["images_per_s"]) + 0.3 + 0.4)
     assert none["total_s"]["mean"] == pytest.approx(expected)
     assert none["cost"]["mean"] == pytest.approx(2.0 * 16 * (expected - 360) / 3600)
     assert lost["losses"] > 0 == none["losses"]
@@ -218,7 +218,7 @@ def test_pictures_that_stay_in_memory_are_decoded_once(capsys: pytest.CaptureFix
     assert "small 2 memory 200" in " ".join(capsys.readouterr().out.split())
     course = result()["metrics"]["simulation"][0]["courses"]["none"]
     # 4 cores at 0.8 of a picture a second decode 40,000 in 12,500 s, before the first epoch.
-    assert course["shares"]["start"] * course["total_s"]["mean"] == pytest.approx(360 + 60 + 12_500)
+    assert course["shares"]["start"] * course["total_s"]["mean"] == pytest.approx(360 + 30 + 12_500)
 
 
 def test_the_figures_of_a_simulation_are_those_of_the_streams_and_of_the_training() -> None:
