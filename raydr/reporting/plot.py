@@ -14,7 +14,7 @@ from typing import Final
 from markupsafe import Markup, escape
 
 Pairs = Iterable[tuple[float, float]]
-_MARGIN_LEFT, _MARGIN_TOP, _MARGIN_BOTTOM = 58.0, 12.0, 48.0
+_MARGIN_TOP, _MARGIN_BOTTOM = 12.0, 48.0
 _NEAR = 4.0  # units of the picture; letters closer than this hide one another
 _DETAIL = 0.6  # units of the picture; a curve of 50,000 points is drawn no finer than this
 _SHAPES: Final = (
@@ -86,15 +86,17 @@ class Plot:
     height: float = 370
     note: str = ""
     """What the third figure of a curve's points is, where they have one."""
+    left: float = 58
+    """Room for the upright axis."""
     right: float = 10
     """Room beside the axes, for the names of lines."""
     _parts: list[Markup] = field(default_factory=list)
 
     def place(self, x: float, y: float) -> tuple[float, float]:
         """Where a pair of values lies in the picture."""
-        across = self.width - _MARGIN_LEFT - self.right
+        across = self.width - self.left - self.right
         down = self.height - _MARGIN_TOP - _MARGIN_BOTTOM
-        return _MARGIN_LEFT + across * self.x.part(x), _MARGIN_TOP + down * (1 - self.y.part(y))
+        return self.left + across * self.x.part(x), _MARGIN_TOP + down * (1 - self.y.part(y))
 
     def line(self, points: Pairs, style: str, *, name: str = "", notes: Sequence[float] | None = None) -> None:
         """A line through the points; with a name the page's script tells their values, and ``notes``, on hover."""
@@ -181,7 +183,7 @@ class Plot:
         """The picture, without any reference to something outside it."""
         labels = [self.x.short or self.x.label, self.y.short or self.y.label, self.note]
         reads = Markup(' data-reads="{}"').format("|".join(label for label in labels if label))
-        frame = (_MARGIN_LEFT, _MARGIN_TOP, self.width - self.right, self.height - _MARGIN_BOTTOM)
+        frame = (self.left, _MARGIN_TOP, self.width - self.right, self.height - _MARGIN_BOTTOM)
         return Markup('<svg viewBox="0 0 {:g} {:g}" role="img" aria-label="{}" data-frame="{}"{}>{}{}</svg>').format(
             self.width,
             self.height,
@@ -194,7 +196,7 @@ class Plot:
 
     def _axes(self) -> Markup:
         parts = []
-        bottom, left = self.height - _MARGIN_BOTTOM, _MARGIN_LEFT
+        bottom, left = self.height - _MARGIN_BOTTOM, self.left
         for tick in self.x.ticks:
             across = self.place(tick, self.y.high)[0]
             parts.append(_grid_line(across, _MARGIN_TOP, across, bottom))

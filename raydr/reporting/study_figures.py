@@ -1,6 +1,7 @@
-"""The figures of a study: AUC, and what an arm has gained on the reference arm, against the number of labels."""
+"""The figures of a study: AUC, and what an arm has gained over the reference arm, against the number of labels."""
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
@@ -9,9 +10,12 @@ from markupsafe import Markup
 
 from raydr.metrics.label_efficiency import Spread
 from raydr.reporting.plot import Axis, Plot, nice_axis
-from raydr.reporting.study_table import Budget, StudyTable
-from raydr.reporting.wording import counted
+from raydr.reporting.study_table import Budget, StudyTable, signed
+from raydr.reporting.wording import counted, number
 
+_WIDTH: Final = 400.0
+_LEFT: Final = 52.0
+_LEFT_OF_SIGNS: Final = 64.0
 _NUM_COLOURS: Final = 7  # of the style sheet
 _LETTER: Final = 6.3  # units of the picture; about what a letter of a name takes
 _LONGEST_NAME: Final = 16  # letters
@@ -29,40 +33,51 @@ class _Line:
     points: Sequence[tuple[Budget, Spread]]
 
 
-def auc_figure(table: StudyTable, reference: str | None) -> Markup | None:
+def auc_figure(table: StudyTable, tables: Sequence[StudyTable], reference: str | None) -> Markup | None:
     """Mean AUC of every arm against its number of labels, with a band from the lowest to the highest draw.
 
-    None where no arm has a figure.
+    ``tables`` are those of all data sets, which share their axes. None where no arm has a figure.
     """
-    lines = [
-        _Line(arm, series(table.arms, arm, reference), place, [(budget, row.auc) for budget, row in table.of_arm(arm)])
-        for place, arm in enumerate(table.arms)
-    ]
-    return _figure(table, [line for line in lines if line.points], "AUC", f"AUC by number of labels on {table.dataset}")
+    every = [_auc_lines(each, reference) for each in tables]
+    vertical = nice_axis([0.5, *_bounds(every)], "AUC")
+    description = f"AUC by number of labels on {table.dataset}"
+    return _figure(table, _auc_lines(table, reference), vertical, description)
 
 
-def gain_figure(table: StudyTable, reference: str | None) -> Markup | None:
+def gain_figure(table: StudyTable, tables: Sequence[StudyTable], reference: str | None) -> Markup | None:
     """Mean difference of every arm's AUC and the reference arm's on the same draws, drawn as `auc_figure` is.
 
     None where there is nothing to compare.
     """
-    lines = [
-        _Line(
-            arm,
-            series(table.arms, arm, reference),
-            place,
-            [(budget, row.difference.spread) for budget, row in table.of_arm(arm) if row.difference],
-        )
+    every = [_gain_lines(each, reference) for each in tables]
+    label = f"AUC less that of {_short(reference or '')}"
+    vertical = dataclasses.replace(nice_axis([0.0, *_bounds(every)], label), write=_signed_tick)
+    description = f"AUC less that of {reference} on the same draws, by number of labels on {table.dataset}"
+    return _figure(table, _gain_lines(table, reference), vertical, description, less=reference)
+
+
+def _auc_lines(table: StudyTable, reference: str | None) -> list[_Line]:
+    return _lines(table, reference, {arm: [(x, row.auc) for x, row in table.of_arm(arm)] for arm in table.arms})
+
+
+def _gain_lines(table: StudyTable, reference: str | None) -> list[_Line]:
+    points = {arm: [(x, row.difference.spread) for x, row in table.of_arm(arm) if row.difference] for arm in table.arms}
+    return _lines(table, reference, points)
+
+
+def _lines(
+    table: StudyTable, reference: str | None, points: Mapping[str, Sequence[tuple[Budget, Spread]]]
+) -> list[_Line]:
+    return [
+        _Line(arm, series(table.arms, arm, reference), place, points[arm])
         for place, arm in enumerate(table.arms)
+        if points[arm]
     ]
-    label = f"AUC less that of {reference}"
-    return _figure(
-        table,
-        [line for line in lines if line.points],
-        label if len(label) < 46 else "AUC less the reference arm's",
-        f"{label} on the same draws, by number of labels on {table.dataset}",
-        is_difference=True,
-    )
+
+
+def _bounds(figures: Sequence[Sequence[_Line]]) -> list[float]:
+    spreads = [spread for lines in figures for line in lines for _, spread in line.points]
+    return [bound for spread in spreads for bound in (spread.lowest, spread.highest)]
 
 
 def series(arms: Sequence[str], arm: str, reference: str | None) -> str:
@@ -97,27 +112,25 @@ def spread_apart(values: Sequence[float], gap: float, *, low: float, high: float
 
 
 def _figure(
-    table: StudyTable, lines: Sequence[_Line], label: str, description: str, *, is_difference: bool = False
+    table: StudyTable, lines: Sequence[_Line], vertical: Axis, description: str, *, less: str | None = None
 ) -> Markup | None:
     if not lines:
         return None
-    bounds = [bound for line in lines for _, spread in line.points for bound in (spread.lowest, spread.highest)]
-    vertical = nice_axis([*bounds, *([0.0] if is_difference else [])], label)
-    if is_difference:
-        vertical = Axis(
-            vertical.low, vertical.high, label, vertical.ticks, write=lambda value: f"{value:+g}" if value else "0"
-        )
-    room = 22 + _LETTER * max(len(_short(line.arm)) for line in lines)
-    plot = Plot(_label_axis(table.budgets, 400 - 58 - room), vertical, description, right=room)
-    if is_difference:
-        plot.segment((plot.x.low, 0), (plot.x.high, 0), "zero")
+    ends = [(line.arm, line.style, line.points[-1][0].num_labels, line.points[-1][1].mean) for line in lines]
+    left = _LEFT if less is None else _LEFT_OF_SIGNS
+    room = 24 + _LETTER * max(len(_short(name)) for name in (less or "", *(line.arm for line in lines)))
+    horizontal = _label_axis(table.budgets, _WIDTH - left - room)
+    plot = Plot(horizontal, vertical, description, width=_WIDTH, left=left, right=room)
+    if less is not None:
+        plot.segment((horizontal.low, 0), (horizontal.high, 0), "zero")
+        ends.append((less, "arm-reference", horizontal.high, 0.0))
     for line in lines:
         _band(plot, line)
-    _names(plot, lines)
+    _names(plot, ends)
     for line in reversed(lines):
         plot.line([(budget.num_labels, spread.mean) for budget, spread in line.points], f"curve {line.style}")
     for line in reversed(lines):
-        _marks(plot, line, is_difference=is_difference)
+        _marks(plot, line, write=number if less is None else signed)
     return plot.svg()
 
 
@@ -140,6 +153,10 @@ def _label_axis(budgets: Sequence[Budget], width: float) -> Axis:
     )
 
 
+def _signed_tick(value: float) -> str:
+    return f"{value:+g}".replace("-", "\N{MINUS SIGN}") if value else "0"
+
+
 def _band(plot: Plot, line: _Line) -> None:
     """From the lowest to the highest, over the stretches of budgets that have more than one training."""
     for has_spread, group in groupby(line.points, key=lambda point: point[1].lowest < point[1].highest):
@@ -149,27 +166,24 @@ def _band(plot: Plot, line: _Line) -> None:
             plot.area(lows, highs, f"band {line.style}")
 
 
-def _marks(plot: Plot, line: _Line, *, is_difference: bool) -> None:
+def _marks(plot: Plot, line: _Line, *, write: Callable[[float], str]) -> None:
     """A mark a budget, hollow where it is of a single draw."""
-    form = "{:+.3f}" if is_difference else "{:.3f}"
     for budget, spread in line.points:
         kind = "whole" if spread.num_draws > 1 else "single"
-        mean, *ends = (form.format(value) for value in (spread.mean, spread.lowest, spread.highest))
+        mean, *ends = (write(value) for value in (spread.mean, spread.lowest, spread.highest))
         between = f", {ends[0]} to {ends[1]}" if spread.lowest < spread.highest else ""
         title = f"{line.arm}, {budget.words} labels: {mean}{between} ({counted(spread.num_draws, 'draw')})"
         plot.mark(budget.num_labels, spread.mean, f"dose {kind} {line.style}", shape=line.shape, title=title)
 
 
-def _names(plot: Plot, lines: Sequence[_Line]) -> None:
-    """Every arm's name beside the axes, with a thread to its last mark."""
+def _names(plot: Plot, ends: Sequence[tuple[str, str, float, float]]) -> None:
+    """Names (and style, and where their line ends) beside the axes, each with a thread to its line."""
     unit = (plot.y.high - plot.y.low) / (plot.place(plot.x.low, plot.y.low)[1] - plot.place(plot.x.low, plot.y.high)[1])
-    ends = [line.points[-1][1].mean for line in lines]
-    for line, end, place in zip(
-        lines, ends, spread_apart(ends, _LINE * unit, low=plot.y.low, high=plot.y.high), strict=True
-    ):
-        last = line.points[-1][0].num_labels
-        plot.segment((last, end), (plot.x.high, place), f"tether {line.style}")
-        plot.text(plot.x.high, place, _short(line.arm), f"name {line.style}", shift=(6, 4))
+    places = spread_apart([y for *_, y in ends], _LINE * unit, low=plot.y.low, high=plot.y.high)
+    beside = plot.x.high * (plot.x.high / plot.x.low) ** 0.03
+    for (name, style, x, y), place in zip(ends, places, strict=True):
+        plot.segment((x, y), (beside, place), f"tether {style}")
+        plot.text(beside, place, _short(name), f"name {style}", shift=(3, 4))
 
 
 def _short(name: str) -> str:

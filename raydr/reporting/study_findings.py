@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from raydr.metrics.label_efficiency import VALIDATION, LabelEfficiency
-from raydr.reporting.study_table import Budget, StudyTable, study_tables
-from raydr.reporting.wording import counted, number
+from raydr.metrics.label_efficiency import LabelEfficiency
+from raydr.reporting.study_table import Budget, study_tables
+from raydr.reporting.wording import number
 
 
 class StudyOpening(Protocol):
@@ -61,30 +61,35 @@ def findings(rows: Sequence[LabelEfficiency]) -> list[Finding]:
     return found
 
 
+def chosen(found: Sequence[Finding]) -> str:
+    """Which arm the validation patients choose with how many labels, in a sentence; nothing where there is none."""
+    by_arm: dict[str, list[str]] = {}
+    for finding in found:
+        by_arm.setdefault(finding.validation.arm, []).append(finding.budget.words)
+    if not by_arm:
+        return ""
+    if len(by_arm) == 1 and len(found) > 1:
+        return f"The validation patients choose “{next(iter(by_arm))}” with every number of labels."
+    parts = [f"“{arm}” with {_listed(labels)} labels" for arm, labels in by_arm.items()]
+    return f"The validation patients choose {_listed(parts)}."
+
+
 def saving(rows: Sequence[LabelEfficiency], reference: str | None) -> str:
     """How many labels the chosen arms need for what the reference arm reaches with its most, in a sentence.
 
     On the first test set, or on the validation patients where there is none; nothing without a reference arm.
     """
     tables = study_tables(rows)
-    if not tables or reference is None:
-        return ""
-    table: StudyTable = tables[0]
-    of_reference = table.of_arm(reference)
-    if not of_reference:
+    of_reference = tables[0].of_arm(reference) if tables and reference is not None else []
+    if len(of_reference) < 2:
         return ""
     most, goal = of_reference[-1]
-    labels = f"{most.words} labels on {table.dataset}"
+    what = f"what “{reference}” reaches with {most.words} ({number(goal.auc.mean)}) on {tables[0].dataset}"
     for finding in findings(rows):
-        row = table.at(finding.validation.arm, finding.budget)
-        if row and finding.budget.num_labels < most.num_labels and row.auc.mean >= goal.auc.mean:
-            return (
-                f"{row.arm} reaches with {finding.budget.words} labels ({number(row.auc.mean)}) what {reference} "
-                f"reaches with {labels} ({number(goal.auc.mean)})."
-            )
-    return (
-        f"With fewer labels no arm chosen so reaches what {reference} reaches with {labels} ({number(goal.auc.mean)})."
-    )
+        row = finding.shown
+        if finding.budget.num_labels < most.num_labels and row.auc.mean >= goal.auc.mean:
+            return f"With {finding.budget.words} labels “{row.arm}” reaches ({number(row.auc.mean)}) {what}."
+    return f"No arm chosen so reaches with fewer labels {what}."
 
 
 def openings_told(openings: Sequence[StudyOpening], study: str) -> list[str]:
@@ -96,9 +101,12 @@ def openings_told(openings: Sequence[StudyOpening], study: str) -> list[str]:
     """
     if not openings:
         return ["The test sets are closed: no test image has been scored."]
+    first, last = (f"{opening.time:%Y-%m-%d %H:%M}" for opening in (openings[0], openings[-1]))
+    often = "once" if len(openings) == 1 else f"{len(openings)} times"
     told = [
-        f"The test sets were first opened on {openings[0].time:%Y-%m-%d %H:%M}, and {counted(len(openings), 'time')} "
-        "in all."
+        f"The test sets have been opened {often}, on {first}."
+        if first == last
+        else f"The test sets have been opened {often}, first on {first} and last on {last}."
     ]
     before = list(itertools.takewhile(lambda opening: opening.study != study, openings))
     if before:
@@ -111,3 +119,7 @@ def openings_told(openings: Sequence[StudyOpening], study: str) -> list[str]:
             "Nothing of these settings was chosen with a test figure in reach: they were opened with them first."
         )
     return told
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

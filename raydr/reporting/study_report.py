@@ -8,8 +8,8 @@ from raydr import storage
 from raydr.metrics.label_efficiency import StudyCell, label_efficiency
 from raydr.reporting import study_figures
 from raydr.reporting.page import render_page
-from raydr.reporting.study_findings import findings, openings_told, saving
-from raydr.reporting.study_table import study_tables
+from raydr.reporting.study_findings import chosen, findings, openings_told, saving
+from raydr.reporting.study_table import arm_costs, signed, study_tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +56,16 @@ class StudyReport:
 def render_study_report(report: StudyReport) -> str:
     """The report as one HTML page that loads nothing."""
     rows = label_efficiency(report.cells, reference=report.reference)
+    found = findings(rows)
     return render_page(
         "study_report.html.jinja",
         report=report,
         tables=study_tables(rows, list(report.arms)),
-        findings=findings(rows),
-        saving=saving(rows, report.reference),
+        findings=found,
+        told=[line for line in (chosen(found), saving(rows, report.reference)) if line],
         opened=openings_told(report.openings, report.study),
+        costs=arm_costs(report.cells),
+        signed=signed,
         figures=study_figures,
     )
 

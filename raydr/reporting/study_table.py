@@ -51,7 +51,7 @@ class StudyTable:
         patients = counted(max(row.num_patients for row in rows), "patient")
         if not errors:
             return sentence(patients)
-        return f"{patients}: a model's AUC has a standard error of about {number(statistics.median(errors))} over them."
+        return f"{patients}: a model’s AUC has a standard error of about {number(statistics.median(errors))} over them."
 
     def at(self, arm: str, budget: Budget) -> LabelEfficiency | None:
         """An arm's figures with a budget; None where there are none."""
@@ -90,6 +90,29 @@ def study_tables(rows: Sequence[LabelEfficiency], arms: Sequence[str] = ()) -> l
         StudyTable(dataset, budgets, names, {(row.arm, row.budget): row for row in rows if row.dataset == dataset})
         for dataset in datasets
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class ArmCost:
+    """What an arm has cost."""
+
+    num_models: int
+    seconds: float
+    """Of training, one model after the other."""
+
+
+def arm_costs(cells: Sequence[StudyCell]) -> dict[str, ArmCost]:
+    """How many models of every arm were trained and for how long; a model counts once for all its data sets."""
+    models = {(cell.arm, cell.budget, cell.draw, cell.seed): cell.seconds for cell in cells}
+    by_arm: dict[str, list[float]] = {}
+    for (arm, *_), seconds in models.items():
+        by_arm.setdefault(arm, []).append(seconds)
+    return {arm: ArmCost(len(seconds), math.fsum(seconds)) for arm, seconds in by_arm.items()}
+
+
+def signed(value: float) -> str:
+    """A difference to three digits with its sign."""
+    return f"{value:+.3f}".replace("-", "\N{MINUS SIGN}")
 
 
 def study_terminal_table(rows: Sequence[LabelEfficiency], arms: Sequence[str] = ()) -> str:
