@@ -104,7 +104,10 @@ def raydr(workplace: Path) -> Callable[..., subprocess.Popen[str]]:
         return subprocess.Popen(
             [sys.executable, "-m", "raydr", *arguments],
             cwd=workplace,
-            env=environment,
+            env={
+                **environment,
+                "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
+            },  # how soon it is seen that a training ended
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

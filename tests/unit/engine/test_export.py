@@ -54,6 +54,7 @@ def written(tmp_path_factory):
     return write
 
 
+@pytest.mark.pipeline
 @pytest.mark.parametrize("export_format", ["onnx", "torch-export"])
 @pytest.mark.parametrize(("name", "head"), [("test_resnet", "grades"), ("test_vit", "binary")])
 def test_bytes_go_in_and_the_same_probabilities_come_out_for_any_batch(written, name, head, export_format):
@@ -72,6 +73,7 @@ def test_bytes_go_in_and_the_same_probabilities_come_out_for_any_batch(written, 
         assert len(found) == {"binary": 1, "grades": 5}[head] // 5 + 1
 
 
+@pytest.mark.pipeline
 def test_the_files_hold_their_own_description(written):
     import onnx
 
@@ -94,6 +96,7 @@ def test_the_files_hold_their_own_description(written):
         assert json.loads(archive.read(name)) == described("test_resnet", "grades", "torch-export")
 
 
+@pytest.mark.pipeline
 def test_an_onnx_model_takes_pixels_as_they_are_stored_and_a_batch_of_any_size(written):
     import onnxruntime
 
