@@ -3,6 +3,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTHON ?= python3
+# So many files of tests run side by side, each on a core of its own; a Ray cluster or two for each take about 4 GB.
+WORKERS ?= 2
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -q -rsfE
+BESIDE := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: install lint test unit distributed ray survival pipeline real demo clean
 
@@ -23,25 +27,26 @@ lint: $(STAMP)
 	$(BIN)/lint-imports
 
 unit: $(STAMP)
-	$(BIN)/pytest -q -m 'not pipeline' tests/unit tests/test_architecture.py
+	$(PYTEST) $(BESIDE) -m 'not pipeline' tests/unit tests/test_architecture.py
 
 distributed: $(STAMP)
-	$(BIN)/pytest -q tests/distributed
+	$(PYTEST) tests/distributed
 
 ray: $(STAMP)
-	$(BIN)/pytest -q -m 'not survival' tests/ray
+	$(PYTEST) $(BESIDE) -m 'not survival' tests/ray
 
 survival: $(STAMP)
-	$(BIN)/pytest -q -m survival tests/ray
+	$(PYTEST) -m survival tests/ray
 
 pipeline: $(STAMP)
-	$(BIN)/pytest -q -m pipeline tests/unit tests/pipeline
+	$(PYTEST) $(BESIDE) -m pipeline tests/unit tests/pipeline
 
 real: $(STAMP)
-	$(BIN)/pytest -q -rs tests/real
+	$(PYTEST) tests/real
 
+# The longest files begin first once the quick ones are done, so that both workers end at about the same time.
 test: lint
-	$(BIN)/pytest -q -rs -m 'not survival' --durations=10 tests/unit tests/test_architecture.py tests/distributed tests/ray tests/pipeline tests/real
+	$(PYTEST) $(BESIDE) -m 'not survival' --durations=10 tests/unit tests/test_architecture.py tests/real tests/pipeline tests/ray tests/distributed
 
 demo: $(STAMP)
 	@$(BIN)/python -m raydr.images.phantom runs/phantoms --patients 300 --seed 0

@@ -1,7 +1,6 @@
 """The command line: one verb a stage, settings from TOML; 0 done, 1 failed, 2 bad settings or input."""
 
 import argparse
-import importlib
 import io
 import json
 import os
@@ -223,10 +222,12 @@ def _run_verb(options: argparse.Namespace) -> None:
 
 
 def dispatch(verb: str, settings: Any) -> StageResult:
-    """Run one verb: the function of its name in the module of its name, and only that workflow is imported."""
+    """Run one verb; only its workflow is imported."""
     if verb not in VERBS:
         raise InputError(f"{verb}: no such verb; allowed: {', '.join(VERBS)}")
-    result: StageResult = getattr(importlib.import_module(f"raydr.workflows.{verb}"), verb)(settings)
+    from raydr.workflows.loading import workflow_of
+
+    result: StageResult = workflow_of(verb)(settings)
     return result
 
 

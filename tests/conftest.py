@@ -1,5 +1,6 @@
-"""A real S3 server, SeaweedFS, for the tests that ask for one: started for a test file and stopped after it."""
+"""What all tiers have in common, and a real S3 server, SeaweedFS: started for a test file and stopped after it."""
 
+import gc
 import json
 import os
 import secrets
@@ -19,6 +20,16 @@ import pytest
 
 _SERVICES = ("s3", "master", "volume", "filer")
 _BUCKET = "retina"
+
+
+def pytest_configure() -> None:
+    """Collect no garbage while the tests' modules are imported, a fifth of the time that this takes."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Collect it as ever when tests run."""
+    gc.enable()
 
 
 class ObjectStore:

@@ -1,7 +1,6 @@
 """The seam to whatever runs a training: rank, device, reports, wishes and resumption."""
 
 import contextlib
-import enum
 import os
 import shutil
 import signal
@@ -15,18 +14,10 @@ from typing import Protocol
 import torch
 import torch.distributed as dist
 
+from raydr.engine.wish import Wish
+
 SaveState = Callable[[Path], None]
 """Writes the training's state, as it was when this was made, into a folder; may be called while training goes on."""
-
-
-class Wish(enum.IntEnum):
-    """What a worker wants the training to do at the next step; of several workers' wishes the greatest is done."""
-
-    GO_ON = 0
-    SAVE = 1
-    """Save the state."""
-    STOP = 2
-    """Save the state and end: workers will be taken away."""
 
 
 class Context(Protocol):

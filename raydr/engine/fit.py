@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from raydr.engine.accumulation import Passes, Scope, backward
 from raydr.engine.batch import Batch
 from raydr.engine.collectives import everybody
-from raydr.engine.context import Context, SaveState, Wish
+from raydr.engine.context import Context, SaveState
 from raydr.engine.moving_average import MovingAverage, share_statistics
 from raydr.engine.pace import Pace
 from raydr.engine.prefetch import prefetched
@@ -23,6 +23,7 @@ from raydr.engine.signals import Signals, Word
 from raydr.engine.sources import BatchSource
 from raydr.engine.state import Progress, TornStateError, load_state, take_snapshot, weights_copy
 from raydr.engine.step import Step
+from raydr.engine.wish import Wish
 from raydr.schedules import warmup_cosine
 
 

@@ -7,7 +7,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from raydr.engine.context import Context, Wish
+from raydr.engine.context import Context
+from raydr.engine.wish import Wish
 
 
 @dataclass(frozen=True, slots=True)

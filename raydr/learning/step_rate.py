@@ -14,8 +14,9 @@ import torch
 from raydr.build import build_method, build_optimizer
 from raydr.config.stages import PretrainStage
 from raydr.engine.batch import UNLABELLED, Batch
-from raydr.engine.context import Context, SaveState, Wish
+from raydr.engine.context import Context, SaveState
 from raydr.engine.fit import FitPlan, Training, fit
+from raydr.engine.wish import Wish
 from raydr.images.augment import augmentation
 
 _WARM_UP: Final = 1  # the first step fills the allocator

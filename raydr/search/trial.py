@@ -16,8 +16,9 @@ from raydr import storage
 from raydr.config.override import with_overrides
 from raydr.config.stages import DistillStage
 from raydr.engine.batch import Pool
-from raydr.engine.context import SaveState, Wish
+from raydr.engine.context import SaveState
 from raydr.engine.sources import ShuffledPool, local_batch_size
+from raydr.engine.wish import Wish
 from raydr.learning.assignment import Assignment
 from raydr.learning.distil import DistilImages, Teaching, distil
 from raydr.learning.validation import VALIDATION_AUC

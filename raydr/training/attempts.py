@@ -8,7 +8,7 @@ from typing import Final
 from ray.train import ControllerError
 from ray.train.v2.api.exceptions import TrainingFailedError
 
-from raydr.engine.context import Wish
+from raydr.engine.wish import Wish
 from raydr.training.board import Board, OnLine
 from raydr.training.failures import told
 from raydr.training.states import SavedStates

@@ -9,7 +9,7 @@ import ray
 from ray.exceptions import GetTimeoutError, RayError
 
 from raydr.data.nodes import start_here
-from raydr.engine.context import Wish
+from raydr.engine.wish import Wish
 
 OnFigures = Callable[[Mapping[str, float]], None]
 OnLine = Callable[[str], None]

@@ -13,8 +13,9 @@ import ray.train.collective
 import ray.train.torch
 import torch
 
-from raydr.engine.context import SaveState, Wish
+from raydr.engine.context import SaveState
 from raydr.engine.machine import machine_figures
+from raydr.engine.wish import Wish
 from raydr.training.board import Board, Listener
 from raydr.training.drain import DrainWatch
 from raydr.training.gauges import TRAINING_GAUGES, Gauges

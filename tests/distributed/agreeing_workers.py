@@ -7,11 +7,12 @@ import torch
 from torch import nn
 
 from raydr.engine.batch import Batch, Pool
-from raydr.engine.context import LocalContext, Wish
+from raydr.engine.context import LocalContext
 from raydr.engine.fit import FitPlan, StoppedError, Training, fit
 from raydr.engine.parallel import distributed, no_sync
 from raydr.engine.sources import ShuffledPool
 from raydr.engine.steps.classify import ClassifyStep
+from raydr.engine.wish import Wish
 
 PLAN = FitPlan(
     epochs=3, warmup_fraction=0.0, gradient_clip=None, precision="fp32", seed=0, settings_digest="d", keep_best=None

@@ -4,7 +4,8 @@ import pytest
 from agreeing_workers import rank_of_the_broken_row, train_on_a_rank
 from two_processes import run_on_two_ranks
 
-from raydr.engine.context import LocalContext, Wish
+from raydr.engine.context import LocalContext
+from raydr.engine.wish import Wish
 
 pytestmark = pytest.mark.distributed
 

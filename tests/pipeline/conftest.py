@@ -101,6 +101,7 @@ def raydr(workplace: Path) -> Callable[..., subprocess.Popen[str]]:
 
     def start(*arguments: str) -> subprocess.Popen[str]:
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "MLFLOW_"))}
+        environment["RAY_TRAIN_HEALTH_CHECK_INTERVAL_S"] = "0.5"  # how soon it is seen that a training ended
         return subprocess.Popen(
             [sys.executable, "-m", "raydr", *arguments],
             cwd=workplace,

@@ -111,8 +111,8 @@ def test_a_killed_worker_costs_its_epoch_and_no_more(datasets, photographs, monk
         if metrics["epoch"] == 1 and not killed:
             workers = [
                 process
-                for process in psutil.process_iter(["cmdline", "pid"])
-                if "RayTrainWorker" in " ".join(process.info["cmdline"] or [])
+                for process in psutil.Process().children(recursive=True)  # of this test run's cluster and no other
+                if "RayTrainWorker" in " ".join(process.cmdline())
             ]
             killed.append(workers[0].pid)
             os.kill(workers[0].pid, signal.SIGKILL)

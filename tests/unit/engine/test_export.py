@@ -1,5 +1,6 @@
 """An exported model computes what the original does, for any number of pictures, and tells what it is."""
 
+import functools
 import json
 import zipfile
 
@@ -41,15 +42,28 @@ def pictures(count):
     return np.random.default_rng(0).integers(0, 256, (count, 3, SIDE, SIDE), dtype=np.uint8)
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """The path of a network's exported file, which is written once for all tests."""
+
+    @functools.cache
+    def write(name, head, export_format):
+        metadata, folder = described(name, head, export_format), tmp_path_factory.mktemp("exported")
+        return write_export(classifier(name, head), folder, export_format, side_px=SIDE, metadata=metadata)
+
+    return write
+
+
+@pytest.mark.pipeline
 @pytest.mark.parametrize("export_format", ["onnx", "torch-export"])
 @pytest.mark.parametrize(("name", "head"), [("test_resnet", "grades"), ("test_vit", "binary")])
-def test_bytes_go_in_and_the_same_probabilities_come_out_for_any_batch(tmp_path, name, head, export_format):
+def test_bytes_go_in_and_the_same_probabilities_come_out_for_any_batch(written, name, head, export_format):
     network, images = classifier(name, head), pictures(5)
     with torch.no_grad():
         logits = network(torch.from_numpy(images).float() / 255)
-    path = write_export(network, tmp_path, export_format, side_px=SIDE, metadata=described(name, head, export_format))
-    assert path == tmp_path / FILES[export_format]
-    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    path = written(name, head, export_format)
+    assert path.name == FILES[export_format]
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
     run = load_export(path, export_format)
     for count in (1, 3, 5):
         found = run(images[:count])
@@ -59,33 +73,34 @@ def test_bytes_go_in_and_the_same_probabilities_come_out_for_any_batch(tmp_path,
         assert len(found) == {"binary": 1, "grades": 5}[head] // 5 + 1
 
 
-def test_the_files_hold_their_own_description(tmp_path):
+@pytest.mark.pipeline
+def test_the_files_hold_their_own_description(written):
     import onnx
 
+    paths = {export_format: written("test_resnet", "grades", export_format) for export_format in FILES}
     for export_format in FILES:
         metadata = described("test_resnet", "grades", export_format)
-        write_export(classifier("test_resnet", "grades"), tmp_path, export_format, side_px=SIDE, metadata=metadata)
         assert metadata["thresholds"] == {"youden": 0.25}
         assert metadata["preprocess"]["side_px"] == SIDE
         assert "not a medical device" in metadata["use"]
         assert [output["name"] for output in metadata["outputs"]] == ["probability", "grade_probabilities"]
-    inside = {entry.key: entry.value for entry in onnx.load(tmp_path / "model.onnx").metadata_props}
+    inside = {entry.key: entry.value for entry in onnx.load(paths["onnx"]).metadata_props}
     expected = described("test_resnet", "grades", "onnx")
     assert {
         key: value if isinstance(expected[key], str) else json.loads(value)
         for key, value in inside.items()
         if key in expected
     } == expected
-    with zipfile.ZipFile(tmp_path / "model.pt2") as archive:
+    with zipfile.ZipFile(paths["torch-export"]) as archive:
         (name,) = [name for name in archive.namelist() if name.endswith("metadata.json")]
         assert json.loads(archive.read(name)) == described("test_resnet", "grades", "torch-export")
 
 
-def test_an_onnx_model_takes_pixels_as_they_are_stored_and_a_batch_of_any_size(tmp_path):
+@pytest.mark.pipeline
+def test_an_onnx_model_takes_pixels_as_they_are_stored_and_a_batch_of_any_size(written):
     import onnxruntime
 
-    metadata = described("test_resnet", "grades", "onnx")
-    path = write_export(classifier("test_resnet", "grades"), tmp_path, "onnx", side_px=SIDE, metadata=metadata)
+    path = written("test_resnet", "grades", "onnx")
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     (taken,) = session.get_inputs()
     assert (taken.name, taken.type, taken.shape[1:]) == ("image", "tensor(uint8)", [3, SIDE, SIDE])

@@ -7,12 +7,13 @@ import pytest
 import torch
 
 from raydr.engine.batch import Pool
-from raydr.engine.context import LocalContext, Wish
+from raydr.engine.context import LocalContext
 from raydr.engine.fit import FitPlan, StoppedError, Training, fit
 from raydr.engine.sources import ShuffledPool
 from raydr.engine.state import StateError, TornStateError, load_state
 from raydr.engine.step import Step
 from raydr.engine.steps.classify import ClassifyStep
+from raydr.engine.wish import Wish
 
 PLAN = FitPlan(
     epochs=4, warmup_fraction=0.1, gradient_clip=1.0, precision="fp32", seed=3, settings_digest="d", keep_best=None

@@ -15,12 +15,12 @@ from raydr.errors import InputError
 
 def published(**options):
     torch.manual_seed(3)
-    return timm.create_model("resnet10t", **options)
+    return timm.create_model("test_resnet", **options)
 
 
 def bare():
     torch.manual_seed(4)
-    return timm.create_model("resnet10t", num_classes=0)
+    return timm.create_model("test_resnet", num_classes=0)
 
 
 def assert_equal(network, other):
@@ -43,7 +43,7 @@ def test_tables_and_prefixes_of_others_are_seen_through_and_heads_left_out(tmp_p
 def test_a_backbone_starts_from_a_safetensors_file(tmp_path):
     network, path = published(num_classes=0), tmp_path / "weights.safetensors"
     safetensors.torch.save_file(network.state_dict(), path)
-    backbone = build_backbone(ModelSettings(backbone="resnet10t", weights=str(path)))
+    backbone = build_backbone(ModelSettings(backbone="test_resnet", weights=str(path)))
     assert_equal(backbone.network, network)
 
 

@@ -210,6 +210,7 @@ def test_the_command_line_writes_once_and_refuses_in_one_line(tmp_path, capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
+@pytest.mark.pipeline
 def test_mean_colour_tells_next_to_nothing_about_the_grade():
     pictures, is_referable, patients = labelled(150, side_px=64)
     colours = pictures.reshape(len(pictures), -1, 3).mean(axis=1)

@@ -8,7 +8,7 @@ import time
 import pytest
 from ray.train import ControllerError
 
-from raydr.engine.context import Wish
+from raydr.engine.wish import Wish
 from raydr.training.attempts import Fit, StorePatience
 from raydr.training.stopping import StopSignals
 

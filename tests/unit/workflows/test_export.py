@@ -37,6 +37,7 @@ def files_in(folder):
     return {path.name for path in folder.iterdir()} if folder.exists() else set()
 
 
+@pytest.mark.pipeline
 @pytest.mark.parametrize(("export_format", "file"), [("onnx", "model.onnx"), ("torch-export", "model.pt2")])
 def test_the_written_model_scores_a_photograph_as_the_original_does(tmp_path, model, export_format, file, capsys):
     (tmp_path / "photographs").mkdir()
@@ -59,6 +60,7 @@ def test_the_written_model_scores_a_photograph_as_the_original_does(tmp_path, mo
     assert export(settings).up_to_date
 
 
+@pytest.mark.pipeline
 def test_a_model_that_differs_is_not_written(tmp_path, model, monkeypatch):
     def load(path, export_format):
         run = load_export(path, export_format)

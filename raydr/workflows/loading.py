@@ -1,0 +1,20 @@
+"""A verb's workflow, imported when it is wanted and no sooner."""
+
+import gc
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+
+def workflow_of(verb: str) -> Callable[[Any], Any]:
+    """The function that runs a verb: that of its name in the module of its name.
+
+    No garbage is collected meanwhile: imports leave none, and looking for it takes a fifth of their time.
+    """
+    gc.disable()
+    try:
+        module = importlib.import_module(f"raydr.workflows.{verb}")
+    finally:
+        gc.enable()
+    workflow: Callable[[Any], Any] = getattr(module, verb)
+    return workflow
