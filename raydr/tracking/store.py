@@ -26,7 +26,7 @@ _ENVIRONMENT: Final = {
     "GIT_PYTHON_REFRESH": "quiet",  # no warning where git is not installed
 }
 _SQLITE: Final = re.compile(r"(?P<scheme>sqlite(?:\+\w+)?:///)(?P<path>[^?]*)(?P<query>\?.*)?")
-_CREDENTIALS: Final = re.compile(r"(?<=://)[^/@\s]+@")
+_CREDENTIALS: Final = re.compile(r"(?<=://)[^/\s\"']+@")
 
 
 @dataclass(frozen=True, slots=True)
