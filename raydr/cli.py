@@ -205,11 +205,9 @@ def _settings_of(words: Sequence[str]) -> Any:
 
 
 def _run_verb(options: argparse.Namespace) -> None:
-    from raydr.config.show import as_toml
-
     settings = _settings(options.verb, options)
     if options.dry_run:
-        sys.stdout.write(as_toml(settings))
+        _show(settings)
         return
     from raydr.workflows.environment import set_environment
 
@@ -249,9 +247,14 @@ def _config_check(options: argparse.Namespace) -> None:
 
 
 def _config_show(options: argparse.Namespace) -> None:
-    from raydr.config.show import as_toml
+    _show(_settings(options.shown, options), documented=True)
 
-    sys.stdout.write(as_toml(_settings(options.shown, options), documented=True))
+
+def _show(settings: Any, *, documented: bool = False) -> None:
+    from raydr.config.show import as_toml
+    from raydr.tracking.store import without_credentials
+
+    sys.stdout.write(without_credentials(as_toml(settings, documented=documented)))
 
 
 def _config_schema(options: argparse.Namespace) -> None:

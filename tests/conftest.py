@@ -18,6 +18,8 @@ import psutil
 import pyarrow.fs as pafs
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent))  # the helper module of this folder is importable by its name
+
 _SERVICES = ("s3", "master", "volume", "filer")
 _BUCKET = "retina"
 

@@ -27,6 +27,8 @@ SCHEMA = pa.schema(
     ]
 )
 SPLITS = ("train", "val", "test", "external")
+_ABSOLUTE = r"^(/|[A-Za-z][A-Za-z0-9+.-]*://)"
+_STEPS = r"(^|/)\.\.?(/|$)"
 
 
 def read_manifest(uri: str) -> pa.Table:
@@ -52,6 +54,7 @@ def _check_values(table: pa.Table, uri: str) -> None:
     for field in SCHEMA:
         if not field.nullable and table[field.name].null_count:
             raise InputError(f"{uri}: {field.name}: is null in {table[field.name].null_count} rows; every row needs it")
+    check_uris(table["uri"], uri)
     repeated = [name for name, count in Counter(table["image_id"].to_pylist()).items() if count > 1]
     if repeated:
         raise InputError(f"{uri}: image_id: {repeated[0]!r} stands in more than one row")
@@ -59,6 +62,20 @@ def _check_values(table: pa.Table, uri: str) -> None:
         odd = sorted(set(pc.unique(table[name]).to_pylist()) - {None, *allowed})
         if odd:
             raise InputError(f"{uri}: {name}: {odd[0]!r}; allowed: {', '.join(map(str, allowed))} or null")
+
+
+def check_uris(uris: pa.ChunkedArray, manifest: str) -> None:
+    """Raise InputError where a photograph of a manifest is not named by where it is alone.
+
+    A path is absolute, since processes have other current folders, and has no `.` and `..`, so that what it begins
+    with, a folder or a bucket, is what it is in.
+    """
+    is_plain = pc.and_(pc.match_substring_regex(uris, _ABSOLUTE), pc.invert(pc.match_substring_regex(uris, _STEPS)))
+    odd = uris.filter(pc.invert(is_plain))
+    if len(odd):
+        raise InputError(
+            f"{manifest}: uri: {odd[0].as_py()!r}; allowed: an absolute path or a URI, without '.' and '..' in it"
+        )
 
 
 def rows_where(manifest: pa.Table, *, split: str, dataset: str | None = None) -> NDArray[np.int64]:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import pickle
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import safetensors.torch
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from raydr.engine.moving_average import MovingAverage
@@ -97,7 +99,7 @@ def load_state(
     """Fill network, optimiser and average from a state folder; returns the progress and the best weights.
 
     Raises:
-        TornStateError: A file is missing or its digest differs.
+        TornStateError: A file is missing, its digest differs, or it is no file of tensors.
         StateError: The state belongs to other settings.
     """
     try:
@@ -111,15 +113,27 @@ def load_state(
         raise TornStateError(f"{folder}: {torn[0]} is not the file that was saved: torn or tampered with")
     if found_digest != settings_digest:
         raise StateError(f"{folder}: was saved by a training with other settings")
-    network.load_state_dict(safetensors.torch.load_file(folder / _MODEL))
+    network.load_state_dict(_read(folder / _MODEL))
     options = [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
-    optimizer.load_state_dict(torch.load(folder / _OPTIMIZER, weights_only=True, map_location="cpu"))
+    optimizer.load_state_dict(_read(folder / _OPTIMIZER))
     if average is not None:
-        average.load_state(safetensors.torch.load_file(folder / _AVERAGE))
+        average.load_state(_read(folder / _AVERAGE))
     for group, own in zip(optimizer.param_groups, options, strict=True):
         group.update(own)  # a trial may go on from another's state with a rate of its own
-    best = safetensors.torch.load_file(folder / _BEST) if _BEST in digests else None
-    return progress, best
+    return progress, _read(folder / _BEST) if _BEST in digests else None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The tensors of a file; one that would run code when it is read is none of ours, whatever its digest."""
+    try:
+        if path.name == _OPTIMIZER:
+            optimizer: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+            return optimizer
+        return safetensors.torch.load_file(path)
+    except (SafetensorError, pickle.UnpicklingError, EOFError) as error:
+        raise TornStateError(
+            f"{path.parent}: {path.name} holds something else than tensors and plain values"
+        ) from error
 
 
 def weights_copy(network: nn.Module) -> dict[str, Tensor]:

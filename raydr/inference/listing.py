@@ -7,6 +7,8 @@ from typing import Final
 import pyarrow as pa
 
 from raydr import storage
+from raydr.data.folders import check_links
+from raydr.data.manifest import check_uris
 from raydr.data.sources import IMAGE_SUFFIXES
 from raydr.errors import InputError
 
@@ -25,12 +27,13 @@ def list_images(images: str) -> pa.Table:
             ``**/`` for any folders), one file, or a manifest (``.parquet`` with ``image_id`` and ``uri``).
 
     Raises:
-        InputError: Nothing is there, or the manifest is none.
+        InputError: Nothing is there, a link leads out of the folder, or the manifest is none.
     """
     if storage.is_folder(images):
         found = [uri for uri, _, _ in storage.list_files(images) if _is_picture(uri)]
         if not found:
             raise InputError(f"{images}: no photograph in it (looked for {', '.join(IMAGE_SUFFIXES)})")
+        check_links(images, found)
     elif storage.exists(images):
         if images.endswith(".parquet"):
             return _read_manifest(images)
@@ -58,7 +61,9 @@ def _read_manifest(uri: str) -> pa.Table:
             raise InputError(f"{uri}: {name}: the column is missing; a manifest of photographs has image_id and uri")
     if not table.num_rows:
         raise InputError(f"{uri}: has no rows; at least one photograph is needed")
-    return table.select(LISTING.names).cast(LISTING)
+    listed = table.select(LISTING.names).cast(LISTING)
+    check_uris(listed["uri"], uri)
+    return listed
 
 
 def _matching(pattern: str) -> list[str]:
@@ -73,7 +78,9 @@ def _matching(pattern: str) -> list[str]:
         raise InputError(f"{pattern}: is no glob: {error}") from None
     below = pattern.removeprefix(folder).lstrip("/")
     files = storage.list_files(folder, recursive="/" in below or "**" in below)
-    return [uri for uri, _, _ in files if expression.fullmatch(uri)]
+    found = [uri for uri, _, _ in files if expression.fullmatch(uri)]
+    check_links(folder, found)
+    return found
 
 
 def _as_expression(token: str) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ray import tune
+from ray.tune.execution import class_cache
 from ray.tune.search.basic_variant import BasicVariantGenerator
 
 from raydr import storage
@@ -191,8 +192,22 @@ def _fit(
             verbose=0,
         ),
     )
-    with _own_signals():
+    with _own_signals(), credentials_stay():
         tuner.fit()
+
+
+@contextlib.contextmanager
+def credentials_stay() -> Iterator[None]:
+    """Keep Tune from sending an object store's keys along with every trial: Ray writes them into a log on its node.
+
+    A trial has them from its node, as every other task.
+    """
+    before = class_cache.ENV_VARS_TO_PROPAGATE
+    class_cache.ENV_VARS_TO_PROPAGATE = {name for name in before if not name.startswith("AWS_")}
+    try:
+        yield
+    finally:
+        class_cache.ENV_VARS_TO_PROPAGATE = before
 
 
 @contextlib.contextmanager

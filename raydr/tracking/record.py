@@ -1,7 +1,6 @@
 """What is written to a run, in calls within MLflow's limits."""
 
 import tempfile
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -28,12 +27,11 @@ def write_params(client: "MlflowClient", run_id: str, params: Mapping[str, str])
     write_tags(client, run_id, clean_tags(changed))
 
 
-def write_metrics(client: "MlflowClient", run_id: str, metrics: Mapping[str, float], step: int) -> None:
-    """Write figures of one step."""
+def write_metrics(client: "MlflowClient", run_id: str, metrics: Mapping[str, float], step: int, time_ms: int) -> None:
+    """Write figures of one step, as of a time (Unix, in milliseconds)."""
     from mlflow.entities import Metric
 
-    now_ms = time.time_ns() // 1_000_000
-    points = [Metric(key, value, now_ms, step) for key, value in metrics.items()]
+    points = [Metric(key, value, time_ms, step) for key, value in metrics.items()]
     for start in range(0, len(points), _METRICS_A_CALL):
         client.log_batch(run_id, metrics=points[start : start + _METRICS_A_CALL])
 

@@ -2,6 +2,7 @@
 
 import getpass
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 import raydr
 from raydr.errors import InputError, RunError
 from raydr.tracking.params import clean_tags, finite, flatten
-from raydr.tracking.patience import attempt, first_line, may_pass
+from raydr.tracking.patience import answered, attempt, first_line, may_pass
 from raydr.tracking.record import read_steps, write_file, write_metrics, write_params, write_tags
 from raydr.tracking.store import choose_store, open_client, set_environment, without_credentials
 
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
 RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 _PARENT: Final = "mlflow.parentRunId"
 _LOGGER: Final = logging.getLogger(__name__)
+_WHO: Final = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (or MLFLOW_TRACKING_TOKEN)"
+_REFUSALS: Final = {
+    "UNAUTHENTICATED": f"refuses this user or password, or wants one; set {_WHO}",
+    "PERMISSION_DENIED": f"does not let this user do that; let its administrator allow it, or set {_WHO} to another's",
+}
+"""MLflow's error codes for somebody who may not, and what to do."""
 
 
 class Tracking(Protocol):
@@ -66,7 +73,8 @@ class Tracker:
 
     Starting a run of its own needs the store and raises RunError where it does not answer: better told before hours of
     training than after. Nothing later raises for that: a run that is part of another one gets the id "", for which
-    nothing is recorded, and a record is tried again for a few seconds, reported once and then gone without.
+    nothing is recorded; any other record is tried for a few seconds and then waits, in this process, until the store
+    answers again.
     """
 
     uri: str
@@ -104,6 +112,7 @@ class Tracker:
                 raise
             _LOGGER.warning("%s; %s goes on without a record", error, name)
             return ""
+        answered(self.uri)
         if params:
             self.log_params(run_id, params)
         return run_id
@@ -118,7 +127,8 @@ class Tracker:
 
     def log_metrics(self, run_id: str, metrics: Mapping[str, float], *, step: int | None = None) -> None:
         """Record the finite ones of some figures, at ``step`` (0 where there is none)."""
-        self._attempt(run_id, "metrics", lambda client: write_metrics(client, run_id, finite(metrics), step or 0))
+        points, now_ms = finite(metrics), time.time_ns() // 1_000_000
+        self._attempt(run_id, "metrics", lambda client: write_metrics(client, run_id, points, step or 0, now_ms))
 
     def steps_of(self, run_id: str, metric: str) -> set[int]:
         """The steps at which the run has a figure already; none where nothing is known.
@@ -126,7 +136,9 @@ class Tracker:
         What was lost is recorded again by it, so even a store that did not answer a moment ago is asked.
         """
         found: set[int] = set()
-        self._attempt(run_id, "metrics", lambda client: found.update(read_steps(client, run_id, metric)), insist=True)
+        if run_id:
+            ask = lambda: found.update(read_steps(open_client(self.uri), run_id, metric))  # noqa: E731
+            attempt(self.uri, "metrics", ask, insist=True, may_wait=False)
         return found
 
     def log_files(self, run_id: str, files: Sequence[str], *, folder: str = "") -> None:
@@ -247,6 +259,8 @@ def store_errors(uri: str) -> Iterator[None]:
         yield
     except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:  # ImportError: a database's driver
         line = f"MLflow ({without_credentials(uri)}): {first_line(error)}"
+        if refusal := _REFUSALS.get(getattr(error, "error_code", "")):
+            raise InputError(f"MLflow ({without_credentials(uri)}): {refusal}") from error
         if may_pass(error):
             raise RunError(
                 f"{line}; check tracking.uri and MLFLOW_TRACKING_URI, or set tracking.enabled=false"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _ENVIRONMENT: Final = {
     "MLFLOW_LOGGING_LEVEL": "WARNING",  # no lines about migrations, URLs and versions
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # it prints the URI of every run as it is, password included
     "MLFLOW_DISABLE_TELEMETRY": "true",  # a hospital's cluster tells nobody what it does
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",  # else whoever may write to the registry runs code on its readers
     "MLFLOW_UV_AUTO_DETECT": "false",  # a lock file that lies in the current folder does not belong into the model
@@ -26,7 +27,7 @@ _ENVIRONMENT: Final = {
     "GIT_PYTHON_REFRESH": "quiet",  # no warning where git is not installed
 }
 _SQLITE: Final = re.compile(r"(?P<scheme>sqlite(?:\+\w+)?:///)(?P<path>[^?]*)(?P<query>\?.*)?")
-_CREDENTIALS: Final = re.compile(r"(?<=://)[^/@\s]+@")
+_CREDENTIALS: Final = re.compile(r"(?<=://)[^/\s\"']+@")
 
 
 @dataclass(frozen=True, slots=True)

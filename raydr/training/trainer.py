@@ -21,6 +21,7 @@ from raydr.errors import RunError, StoppedRun
 from raydr.training.attempts import Fit, StorePatience
 from raydr.training.board import BoardWatch, OnFigures, OnLine, start_board
 from raydr.training.progress import OnEpoch, ProgressLog, ProgressWatch
+from raydr.training.rendezvous import rendezvous
 from raydr.training.room import check_room
 from raydr.training.states import SavedStates
 from raydr.training.stopping import StopSignals
@@ -73,7 +74,8 @@ def train(  # noqa: PLR0913 - three of them are ears
         RunError: The training failed more often than the settings allow.
         StoppedRun: A signal ended it.
     """
-    check_room(cluster, alive_nodes())
+    nodes = alive_nodes()
+    check_room(cluster, nodes)
     states = SavedStates(*storage.locate(storage.join(storage.absolute(folder), name)))
     board = start_board()
     with tempfile.TemporaryDirectory(prefix="raydr-progress-") as scratch:
@@ -86,6 +88,7 @@ def train(  # noqa: PLR0913 - three of them are ears
             TorchTrainer(
                 work,
                 train_loop_config=dataclasses.replace(orders, board=board.name).as_json(),
+                torch_config=rendezvous(nodes),
                 scaling_config=_scaling(cluster),
                 run_config=ray.train.RunConfig(
                     name=name,

@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Final
 
+import psutil
 import ray
 import ray.data
+from ray._private import ray_constants
 from ray.exceptions import RayError
 
 from raydr.config.site import ClusterSettings
@@ -19,6 +21,8 @@ from raydr.errors import RunError
 from raydr.workflows.console import say
 
 _REACH_S: Final = 10.0
+_PEERS_INTERFACE: Final = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
+"""Where the workers of a training listen for each other."""
 _is_held: ContextVar[bool] = ContextVar("is_held", default=False)
 
 
@@ -68,15 +72,35 @@ def _init(address: str | None, settings: ClusterSettings) -> None:
             ) from error
         say(f"cluster: joined {address}: {_room()}")
     else:
-        ray.init(
-            address="local",
-            num_cpus=settings.local_cpus,
-            object_store_memory=settings.object_store_mib * 2**20 if settings.object_store_mib else None,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.WARNING,
-        )
+        with _on_loopback():
+            ray.init(
+                address="local",
+                num_cpus=settings.local_cpus,
+                object_store_memory=settings.object_store_mib * 2**20 if settings.object_store_mib else None,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.WARNING,
+            )
         say(f"cluster: started on this machine: {_room()}")
+
+
+@contextlib.contextmanager
+def _on_loopback() -> Iterator[None]:
+    """Let a Ray that starts meanwhile, and what its workers open, listen on this machine's loopback device only.
+
+    On macOS and Windows Ray does so by itself; on Linux it takes the machine's address even if told 127.0.0.1.
+    """
+    interfaces = psutil.net_if_addrs().items()
+    loopback = [name for name, found in interfaces if any(each.address == "127.0.0.1" for each in found)]
+    ours = {variable: name for variable in _PEERS_INTERFACE for name in loopback[:1] if variable not in os.environ}
+    os.environ.update(ours)  # workers will have the environment of now
+    before, ray_constants.ENABLE_RAY_CLUSTER = ray_constants.ENABLE_RAY_CLUSTER, False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+        for name in ours:
+            del os.environ[name]
 
 
 def _check_reach(address: str) -> None:

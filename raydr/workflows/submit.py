@@ -42,7 +42,7 @@ _NAMED: Final = (
 )
 """What object stores and MLflow are reached by, which a job finds on the cluster."""
 _SECRET: Final = re.compile(r"TOKEN|SECRET|PASSW|KEY|CREDENTIAL", re.IGNORECASE)
-_SECRET_VALUE: Final = re.compile(r"://[^/@\s]*:[^/@\s]*@")
+_SECRET_VALUE: Final = re.compile(r"://[^/\s\"']*:[^/\s\"']*@")
 _NOT_HERE: Final = (
     "and Ray writes what a job is given into logs on every node and shows it to whoever may use the job API; give it "
     "to the cluster itself (a Secret of its pods, a role of its instances)"

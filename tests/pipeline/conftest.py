@@ -1,9 +1,12 @@
 """The command line on phantoms: a folder with made-up eyes and a run small enough for a test."""
 
 import os
+import secrets
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -96,11 +99,27 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def raydr(workplace: Path) -> Callable[..., subprocess.Popen[str]]:
+def planted() -> dict[str, str]:
+    """Secrets in the environment of what is started; an object store's own take the place of its."""
+    names = ("RAY_AUTH_TOKEN", "MLFLOW_TRACKING_PASSWORD", "AWS_SECRET_ACCESS_KEY")
+    return {name: secrets.token_hex(32) for name in names}
+
+
+@pytest.fixture(scope="module")
+def sessions() -> Iterator[Path]:
+    """Where Ray keeps its sessions and their logs: short, for sockets lie below it."""
+    folder = Path(tempfile.mkdtemp(prefix="rs-"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def raydr(workplace: Path, planted: dict[str, str], sessions: Path) -> Callable[..., subprocess.Popen[str]]:
     """Starts ``raydr …`` in the workplace as a process group of its own."""
 
     def start(*arguments: str) -> subprocess.Popen[str]:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "MLFLOW_"))}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "MLFLOW_"))}
+        environment = {**planted, **kept, "RAY_TMPDIR": str(sessions)}
         environment["RAY_TRAIN_HEALTH_CHECK_INTERVAL_S"] = "0.5"  # how soon it is seen that a training ended
         return subprocess.Popen(
             [sys.executable, "-m", "raydr", *arguments],

@@ -7,6 +7,7 @@ from pathlib import Path
 import psutil
 import pyarrow.parquet as pq
 import pytest
+from listening import command_lines, is_loopback, listening
 from mlflow import MlflowClient
 
 from raydr import __version__
@@ -37,14 +38,18 @@ def killed(workplace, raydr):
 
 @pytest.fixture(scope="module")
 def terminated(killed, raydr):
-    """Status and output of the same command, told to stop after two epochs (a spot pre-emption), and what it left."""
+    """Status and output of the same command, told to stop after two epochs (a spot pre-emption), and what it left.
+
+    Also where it listened while it was training, and the command lines of its processes.
+    """
     process = raydr("run", "--config", "run.toml")
     output = read_epochs(process, 2)
     children = psutil.Process(process.pid).children(recursive=True)
+    listened, commands = listening(process.pid), command_lines(process.pid)
     process.send_signal(signal.SIGTERM)
     rest, _ = process.communicate(timeout=60)
     _, left = psutil.wait_procs(children, timeout=20)
-    return process.returncode, output + rest, [child.pid for child in left], len(children)
+    return process.returncode, output + rest, [child.pid for child in left], listened, commands
 
 
 @pytest.fixture(scope="module")
@@ -75,11 +80,19 @@ def test_a_run_killed_in_pretraining_does_no_epoch_again_that_it_had_shown(kille
 
 
 def test_sigterm_ends_the_run_with_143_and_leaves_no_process_behind(terminated):
-    status, output, left, num_children = terminated
+    status, output, left, _, commands = terminated
     assert status == 143, output
     assert output.splitlines()[-1].startswith("raydr run: terminated")
-    assert num_children > 3
+    assert len(commands) > 3
     assert not left
+
+
+def test_while_it_trains_every_socket_of_its_processes_is_on_the_loopback_device(terminated):
+    listened = terminated[3]
+    names = [name for name, _ in listened]
+    assert {"raylet", "gcs_server"} <= set(names)
+    assert sum("RayTrainWorker" in name for name in names) >= 2
+    assert [each for each in listened if not is_loopback(each[1])] == []
 
 
 def test_a_run_whose_search_would_wait_for_ever_is_refused_before_its_first_stage(workplace, raydr):
@@ -188,6 +201,21 @@ def test_the_last_screen_names_stages_figures_report_and_tracker(finished, resul
     found = result["metrics"]["auc"]["phantoms"]
     assert f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]" in finished
     assert "Traceback" not in finished
+
+
+def test_no_secret_of_the_environment_is_in_a_log_a_result_mlflow_or_a_command_line(
+    killed, terminated, finished, result, workplace, sessions, planted
+):
+    written = {"screen": (killed[0] + terminated[1] + finished).encode(), "commands": "".join(terminated[4]).encode()}
+    for folder in (workplace, sessions):
+        found = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
+        written |= {str(path): path.read_bytes() for path in found}
+    names = " ".join(written)
+    for kind in ("raylet.out", "gcs_server.out", "worker-", "mlflow.db", "result.json", "mlartifacts", "report.html"):
+        assert kind in names, kind
+    assert [
+        (name, of) for name, text in written.items() for of, secret in planted.items() if secret.encode() in text
+    ] == []
 
 
 def test_run_again_it_ends_at_once_saying_that_every_stage_is_up_to_date(result, raydr):

@@ -4,16 +4,15 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from mlflow import MlflowClient
+from tracking_server import TrackingServer
 
 from raydr import storage
 from raydr.data.manifest import SCHEMA
@@ -164,44 +163,6 @@ def test_a_streamed_training_that_was_killed_and_terminated_ends_like_one_that_w
     output = finish(start(workplace, "disturbed"))
     assert first_shown(output) >= done
     assert losses_of(workplace, "disturbed") == pytest.approx(undisturbed, abs=1e-5)
-
-
-class TrackingServer:
-    """A real MLflow server that can be killed and started again on what it had."""
-
-    def __init__(self, folder):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.folder, self.process = folder, None
-        self.uri = f"http://127.0.0.1:{self.port}"
-
-    def start(self):
-        options = {
-            "backend-store-uri": f"sqlite:///{self.folder}/mlflow.db",
-            "artifacts-destination": f"{self.folder}/artifacts",
-            "host": "127.0.0.1",
-            "port": str(self.port),
-            "workers": "1",
-        }
-        command = [sys.executable, "-m", "mlflow", "server"]
-        command += [part for name, value in options.items() for part in (f"--{name}", value)]
-        with (self.folder / "server.log").open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-        deadline = time.monotonic() + 90
-        while True:
-            try:
-                with urllib.request.urlopen(f"{self.uri}/health", timeout=5):
-                    return
-            except OSError:
-                assert time.monotonic() < deadline, (self.folder / "server.log").read_text()[-2000:]
-                time.sleep(0.2)
-
-    def kill(self):
-        if self.process is not None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-            self.process = None
 
 
 @pytest.fixture

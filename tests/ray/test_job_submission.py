@@ -88,10 +88,10 @@ class Head:
         with urllib.request.urlopen(request, timeout=10):
             pass
 
-    def status(self, token: str | None) -> int:
-        """The HTTP status of the job API for a request with ``token``."""
+    def status(self, token: str | None, page: str = "api/jobs/") -> int:
+        """The HTTP status of the job API, or of another page of the dashboard, for a request with ``token``."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        request = urllib.request.Request(f"{self.address}/api/jobs/", headers=headers)
+        request = urllib.request.Request(f"{self.address}/{page}", headers=headers)
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:
                 return int(answer.status)
@@ -205,9 +205,11 @@ enabled = false
     return file
 
 
-def test_the_job_api_refuses_whoever_has_no_token(head: Head) -> None:
+def test_job_api_and_dashboard_refuse_whoever_has_no_token(head: Head) -> None:
     assert head.status(None) == 401
     assert head.status("x" * 64) == 403
+    for page in ("nodes?view=summary", "logical/actors", "api/v0/nodes", "api/v0/logs", "api/cluster_status"):
+        assert (head.status(None, page), head.status("x" * 64, page)) == (401, 403), page
     without = {name: value for name, value in head.environment.items() if name != "RAY_AUTH_TOKEN"}
     done = head.submit("python", "-c", "print('let in')", environment={**without, "RAY_AUTH_MODE": "disabled"})
     assert done.returncode != 0

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from listening import is_loopback, listening
 from served_environment import environment_of
 
 from raydr import storage
@@ -84,8 +85,9 @@ def clinic(ray_cluster, tmp_path_factory, write_photographs):
 
 
 @pytest.fixture(scope="module")
-def served(clinic, tmp_path_factory):
-    """The address of `mlflow models serve` on a copy of the model, where only its requirements can be imported."""
+def server(clinic, tmp_path_factory):
+    """Address and process id of `mlflow models serve` on a copy of the model, where only its requirements can be
+    imported."""
     place = tmp_path_factory.mktemp("elsewhere")
     location = open_client(clinic.tracker.uri).get_model_version_download_uri("raydr", "1")
     model = shutil.copytree(location.removeprefix("file://"), place / "model")
@@ -100,7 +102,7 @@ def served(clinic, tmp_path_factory):
     command = ["mlflow", "models", "serve", "--model-uri", str(model), "--env-manager", "local"]
     log = (place / "server.log").open("w+")
     server = subprocess.Popen(
-        [*command, "--host", "127.0.0.1", "--port", str(port)],
+        [*command, "--port", str(port)],
         cwd=place / "environment",
         env=environment,
         stdout=log,
@@ -114,11 +116,16 @@ def served(clinic, tmp_path_factory):
             assert server.poll() is None, said
             assert time.monotonic() < deadline, said
             time.sleep(0.2)
-        yield address
+        yield address, server.pid
     finally:
         server.terminate()  # the server is told by the kernel when its parent ends
         server.wait(timeout=30)
         log.close()
+
+
+@pytest.fixture(scope="module")
+def served(server):
+    return server[0]
 
 
 def _answers(address: str) -> bool:
@@ -151,6 +158,12 @@ def test_a_served_model_answers_what_predict_says(clinic, served):
     assert [row["error"] for row in answered] == [None] * len(pictures)
     assert broken["error"].startswith("truncated")
     assert broken["probability"] is None
+
+
+def test_a_served_model_listens_on_the_loopback_device_alone(server):
+    found = listening(server[1])
+    assert found
+    assert [each for each in found if not is_loopback(each[1])] == []
 
 
 def test_a_registered_model_is_evaluated_as_its_folder_is(clinic):

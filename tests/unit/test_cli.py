@@ -110,6 +110,16 @@ def test_an_override_without_a_value_or_of_an_unknown_key_is_refused(capsys: pyt
     assert err.startswith("raydr: command line: sed: no such key; did you mean seed?; allowed: out, seed,")
 
 
+def test_a_password_in_the_settings_is_not_shown(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = tmp_path / "site.toml"
+    file.write_text('tracking.uri = "https://me:pass@word@host/mlflow"')
+    arguments = [*PREDICT, "--config", str(file)]
+    for shown in (raydr(capsys, *arguments, "--dry-run"), raydr(capsys, "config", "show", *arguments)):
+        assert shown[0] == 0
+        assert "word" not in shown[1]
+        assert 'uri = "https://***@host/mlflow"' in shown[1]
+
+
 def test_dry_run_prints_settings_that_load_again(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     status, out, err = raydr(capsys, *PREDICT, "--set", "cluster.num_workers=3", "--dry-run")
     assert (status, err) == (0, "")

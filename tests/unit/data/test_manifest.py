@@ -67,7 +67,35 @@ def test_what_is_no_manifest_is_refused_by_name(tmp_path, manifest):
         path, replaced(manifest, "split", pa.array(["train", "holdout", None, None]))
     )
     assert "'a/1' stands in more than one row" in error_of(path, pa.concat_tables([manifest, manifest]))
-    assert "uri: is null in 1 rows" in error_of(path, replaced(manifest, "uri", pa.array(["x", None, "y", "z"])))
+    assert "uri: is null in 1 rows" in error_of(path, replaced(manifest, "uri", pa.array(["/x", None, "/y", "/z"])))
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "../../etc/passwd",
+        "photographs/a.jpeg",
+        "~/a.jpeg",
+        "",
+        "/data/../etc/passwd",
+        "/data/photographs/..",
+        "/data/./a.jpeg",
+        "file:///data/../etc/passwd",
+        "s3://mine/../theirs/a.jpeg",
+        "s3://mine/a/..",
+        "://etc/passwd",
+    ],
+)
+def test_a_photograph_that_is_not_where_its_name_begins_is_refused(tmp_path, manifest, uri):
+    path = str(tmp_path / "manifest.parquet")
+    changed = replaced(manifest, "uri", pa.array(["/x", "s3://b/..a/b..", uri, "/z..jpeg"]))
+    assert f"manifest.parquet: uri: {uri!r}; allowed: an absolute path or a URI" in error_of(path, changed)
+
+
+def test_an_absolute_path_and_a_uri_of_any_store_name_a_photograph(tmp_path, manifest):
+    path, uris = str(tmp_path / "manifest.parquet"), ["/..a/b..", "file:///a b/c", "s3://b/...", "hdfs+x://h:1/a"]
+    storage.write_table(path, replaced(manifest, "uri", pa.array(uris)))
+    assert read_manifest(path)["uri"].to_pylist() == uris
 
 
 def test_rows_of_a_split_and_a_dataset(manifest):

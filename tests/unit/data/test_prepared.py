@@ -42,6 +42,20 @@ def test_a_broken_photograph_has_its_reason_in_place_of_a_picture(tmp_path, phot
     assert (gone["reason"], set(gone)) == ("missing", {"reason", "message"})
 
 
+def test_nothing_of_a_file_that_is_no_photograph_is_in_its_row(tmp_path):
+    """Whoever names another file in a manifest gets none of it."""
+    for name, content in {
+        "passwd": b"root:x:0:0:secret",
+        "png": b"\x89PNG\r\n\x1a\nsecret",
+        "jpeg": b"\xff\xd8\xffsecret",
+    }.items():
+        (tmp_path / name).write_bytes(content)
+        row = prepare_one(str(tmp_path / name), RECIPE)
+        assert row["reason"] in ("not_an_image", "truncated", "unreadable")
+        assert "jpeg" not in row
+        assert "secret" not in str(row)
+
+
 def test_a_chunk_is_its_photographs_rows_in_order_and_counts_the_bad_ones(tmp_path, photograph):
     uris = [str(photograph), str(tmp_path / "gone.jpeg"), str(photograph)] * 5
     tally, table = prepare_chunk([f"{number}" for number in range(15)], uris, RECIPE)

@@ -1,6 +1,10 @@
 """A training's state on disk: what is loaded is what was saved, anything else is refused."""
 
+import hashlib
+import io
 import json
+import pickle
+from pathlib import Path
 
 import pytest
 import torch
@@ -75,21 +79,36 @@ def test_a_state_without_its_description_is_refused(saved):
         load_state(saved, network=network, optimizer=optimizer, settings_digest="abc")
 
 
-def test_a_pickle_in_place_of_the_optimiser_is_not_run(saved):
-    import hashlib
-    import pickle
+class Canary:
+    """What makes a file when it is unpickled."""
 
-    class Bomb:
-        def __reduce__(self):
-            return (print, ("this must not run",))
+    def __init__(self, file):
+        self.file = file
 
-    (saved / "optimizer.pt").write_bytes(pickle.dumps(Bomb()))
-    content = json.loads((saved / "state.json").read_text())
-    content["sha256"]["optimizer.pt"] = hashlib.sha256((saved / "optimizer.pt").read_bytes()).hexdigest()
-    (saved / "state.json").write_text(json.dumps(content))
-    network, optimizer = fresh()
-    with pytest.raises(pickle.UnpicklingError):
-        load_state(saved, network=network, optimizer=optimizer, settings_digest="abc")
+    def __reduce__(self):
+        return (Path.touch, (self.file,))
+
+
+@pytest.mark.parametrize("name", ["optimizer.pt", "model.safetensors", "best.safetensors"])
+def test_a_pickle_in_place_of_a_file_is_not_run_though_its_digest_is_right(saved, tmp_path, name):
+    content = pickle.dumps(Canary(tmp_path / "proof"), protocol=2)  # torch's own
+    pickle.loads(content)
+    (tmp_path / "proof").unlink()  # it would sing
+    described = json.loads((saved / "state.json").read_text())
+    for planted in (content, _as_torch_saves(Canary(tmp_path / "proof"))):
+        (saved / name).write_bytes(planted)
+        described["sha256"][name] = hashlib.sha256(planted).hexdigest()
+        (saved / "state.json").write_text(json.dumps(described))
+        network, optimizer = fresh()
+        with pytest.raises(TornStateError, match=rf"{name} holds something else than tensors"):
+            load_state(saved, network=network, optimizer=optimizer, settings_digest="abc")
+    assert not (tmp_path / "proof").exists()
+
+
+def _as_torch_saves(content):
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    return buffer.getvalue()
 
 
 def test_a_snapshot_is_apart_from_the_training_that_goes_on(trained, tmp_path):

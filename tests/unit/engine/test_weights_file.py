@@ -1,6 +1,7 @@
 """Weights from elsewhere: the network gets every one of its tensors or the file is refused by name."""
 
 import pickle
+from pathlib import Path
 
 import pytest
 import safetensors.torch
@@ -61,12 +62,16 @@ def test_a_missing_tensor_and_another_shape_are_named(tmp_path):
 def test_a_pickle_that_would_run_code_is_refused(tmp_path):
     class Bomb:
         def __reduce__(self):
-            return (print, ("this must not run",))
+            return (Path.touch, (tmp_path / "proof",))
 
-    path = tmp_path / "weights.pt"
-    path.write_bytes(pickle.dumps(Bomb()))
-    with pytest.raises(InputError, match="more than tensors and plain values"):
-        load_weights_file(str(path), bare())
+    content = pickle.dumps(Bomb(), protocol=2)
+    pickle.loads(content)
+    (tmp_path / "proof").unlink()  # it would
+    for name in ("weights.pt", "weights.safetensors"):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError, match="more than tensors and plain values"):
+            load_weights_file(str(tmp_path / name), bare())
+    assert not (tmp_path / "proof").exists()
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "weights.pth"])

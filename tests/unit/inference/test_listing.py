@@ -40,10 +40,25 @@ def test_folder_glob_and_file(folder, pattern, found):
 
 def test_a_manifest_keeps_its_ids_and_its_order(tmp_path):
     pq.write_table(
-        pa.table({"uri": ["z", "a"], "image_id": ["set/1", "set/2"], "grade": [0, 1]}), tmp_path / "m.parquet"
+        pa.table({"uri": ["/z", "s3://b/a"], "image_id": ["set/1", "set/2"], "grade": [0, 1]}), tmp_path / "m.parquet"
     )
     table = list_images(str(tmp_path / "m.parquet"))
-    assert table.to_pydict() == {"image_id": ["set/1", "set/2"], "uri": ["z", "a"]}
+    assert table.to_pydict() == {"image_id": ["set/1", "set/2"], "uri": ["/z", "s3://b/a"]}
+
+
+def test_neither_a_manifest_nor_a_link_leads_out_of_where_it_is(folder, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "secret.jpeg"
+    elsewhere.write_bytes(b"secret")
+    uris = {"uri": [f"/x/../..{elsewhere}"], "image_id": ["a"]}
+    pq.write_table(pa.table(uris), folder / "leading.parquet")
+    with pytest.raises(
+        InputError, match=r"leading\.parquet: uri: '/x/\.\./\.\./.*; allowed: an absolute path or a URI"
+    ):
+        list_images(str(folder / "leading.parquet"))
+    (folder / "2023" / "link.jpeg").symlink_to(elsewhere)
+    for pattern in ("", "2023/*.jpeg"):
+        with pytest.raises(InputError, match=r"link\.jpeg: is a link to .*secret\.jpeg, outside"):
+            list_images(str(folder / pattern))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """A model that goes into MLflow comes out the same, without a pickle, there or planted later."""
 
 import base64
+import hashlib
 import io
 import json
 import math
@@ -273,6 +274,11 @@ def test_a_planted_pickle_is_never_loaded(tracker, made, tmp_path):
     load_model(fetch_model(f"models:/fundus/{version}", tracker_uri=tracker.uri))
     (stored / "artifacts/model/model.safetensors").write_bytes(pickled)
     with pytest.raises(InputError, match="torn or replaced"):
+        load_model(fetch_model(f"models:/fundus/{version}", tracker_uri=tracker.uri))
+    description = stored / "artifacts/model/model.json"
+    digest = hashlib.sha256(pickled).hexdigest()
+    description.write_text(json.dumps({**json.loads(description.read_text()), "weights_sha256": digest}))
+    with pytest.raises(InputError, match="not a safetensors file"):
         load_model(fetch_model(f"models:/fundus/{version}", tracker_uri=tracker.uri))
     assert not sung.exists()
 

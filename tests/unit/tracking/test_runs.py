@@ -5,10 +5,13 @@ import math
 import pickle
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from raydr.errors import InputError, RunError
+from raydr.tracking.reach import check_reach
 from raydr.tracking.runs import NoTracker, Tracker, Tracking, open_tracker
 from raydr.tracking.store import open_client
 
@@ -123,6 +126,50 @@ def test_a_server_that_does_not_answer_is_named_before_any_work(monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(RunError, match=r"MLflow \(http://\*\*\*@127.0.0.1:9\).*tracking.uri"):
         Tracker("http://me:secret@127.0.0.1:9", "screening").start_run("run")
+
+
+class Refusing(BaseHTTPRequestHandler):
+    """What MLflow's `basic-auth` answers to a wrong password (401), or to a user who may not (403)."""
+
+    status = 401
+
+    def do_GET(self):
+        self.send_response(self.status)
+        self.end_headers()
+        self.wfile.write(b"You are not authenticated. Please see https://www.mlflow.org")
+
+    do_POST = do_GET  # noqa: N815 - the server's name
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [(401, "refuses this user or password, or wants one"), (403, "does not let this user do that")],
+)
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda uri: Tracker(uri, "screening").start_run("run"),
+        lambda uri: check_reach(uri=uri, default_folder="/unused"),
+    ],
+    ids=["run", "doctor"],
+)
+def test_a_wrong_password_is_one_line_that_says_what_to_set(status, said, ask):
+    handler = type("Answer", (Refusing,), {"status": status})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        uri = f"http://me:secret@127.0.0.1:{server.server_port}"
+        try:
+            with pytest.raises(InputError) as told:
+                ask(uri)
+        finally:
+            server.shutdown()
+    assert str(told.value).startswith(f"MLflow (http://***@127.0.0.1:{server.server_port}): {said}; ")
+    assert "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD" in str(told.value)
+    assert "secret" not in str(told.value)
+    assert "\n" not in str(told.value)
 
 
 def test_a_part_of_a_run_goes_on_without_a_record_where_the_server_is_gone(monkeypatch, caplog):

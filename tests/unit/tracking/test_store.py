@@ -67,4 +67,5 @@ def test_mlflow_is_quiet_and_refuses_pickles_unless_the_user_says_otherwise(monk
 
 def test_passwords_in_urls_are_not_shown():
     assert without_credentials("postgresql://me:secret@host/db") == "postgresql://***@host/db"
+    assert without_credentials('["http://me:p@ss:w@host/a", "b@c"]') == '["http://***@host/a", "b@c"]'
     assert without_credentials("mail me@host or see https://host/a@b") == "mail me@host or see https://host/a@b"

@@ -38,7 +38,7 @@ def data(tmp_path, monkeypatch):
     """A manifest of two data sets, one with graded exams; a stand-in scores by the image's number."""
     names = ("dataset", "split", "patient_id", "exam_id", "eye", "grade", "gradable")
     rows = [
-        {"image_id": f"i{place}", "uri": f"i{place}.jpeg", **dict(zip(names, row, strict=True))}
+        {"image_id": f"i{place}", "uri": f"/i{place}.jpeg", **dict(zip(names, row, strict=True))}
         for place, row in enumerate(ROWS)
     ]
     pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), tmp_path / "manifest.parquet")
