@@ -7,6 +7,7 @@ from raydr.config.learning import ModelSettings
 from raydr.config.methods import (
     ByolSettings,
     DinoSettings,
+    LesionsSettings,
     MaeSettings,
     MethodSection,
     MethodSettings,
@@ -22,11 +23,13 @@ from raydr.engine.shuffle import Embed, shuffled, unshuffled
 from raydr.engine.step import CroppingView, View
 from raydr.engine.steps.byol import ByolStep
 from raydr.engine.steps.dino import DinoPace, DinoStep
+from raydr.engine.steps.lesions import LesionsStep
 from raydr.engine.steps.mae import MaeStep
 from raydr.engine.steps.moco_v3 import MocoV3Step
 from raydr.engine.steps.simclr import SimclrStep
 from raydr.engine.steps.vicreg import VicregStep
 from raydr.errors import InputError
+from raydr.images.lesions import SIGNS
 from raydr.models.backbone import Backbone, check_backbone
 from raydr.models.dino_head import DinoHead
 from raydr.models.dino_network import DinoNetwork
@@ -68,6 +71,8 @@ def _built(backbone: Backbone, settings: MethodSettings, view: CroppingView, con
             return _dino(backbone, settings, view, context)
         case MaeSettings():
             return _mae(backbone, settings, view, context)
+        case LesionsSettings():
+            return _lesions(backbone, settings, view, context)
 
 
 def _simclr(backbone: Backbone, settings: SimclrSettings, view: View, context: Context) -> Method:
@@ -185,6 +190,13 @@ def _mae(backbone: Backbone, settings: MaeSettings, view: View, context: Context
     reconstruct = distributed(network, context)
     step = MaeStep(network=network, reconstruct=reconstruct, view=view, hidden_fraction=settings.hidden_fraction)
     return Method(network, EmbeddingNetwork(backbone, nn.Identity()), step, no_sync(reconstruct))
+
+
+def _lesions(backbone: Backbone, settings: LesionsSettings, view: View, context: Context) -> Method:
+    network = EmbeddingNetwork(backbone, nn.Linear(backbone.num_features, len(SIGNS)))
+    place(network, settings.batch_norm, context)
+    tell = distributed(network, context)
+    return Method(network, network, LesionsStep(tell, view), no_sync(tell))
 
 
 def _target(network: MomentumNetwork, settings: MethodSection, context: Context) -> Embed:

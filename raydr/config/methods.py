@@ -165,13 +165,27 @@ class MaeSettings(MethodSection):
     decoder_depth: PositiveInt = 8
 
 
+class LesionsSettings(MethodSection):
+    """Find made-up lesions: microaneurysms, haemorrhages, exudates and cotton wool are painted into the photographs.
+
+    CutPaste's idea (arXiv:2104.04015) with what a reader of fundus photographs looks for. One view an image and no
+    large batch: it learns in a few epochs, small batches will do (`optim.batch_size = 32`). `augment = "weak"` keeps
+    the finest lesions.
+    """
+
+    name: Literal["lesions"] = "lesions"
+    batch_norm: LocalOrSynced = "synced"
+    """Whose images batch normalisation takes its statistics from where there are several workers: each worker's own
+    (`local`), or all workers' (`synced`)."""
+
+
 def _named(value: Any) -> Any:
     """Settings that name no method are SimCLR's."""
     return {"name": "simclr", **value} if isinstance(value, Mapping) else value
 
 
 MethodSettings = Annotated[
-    SimclrSettings | ByolSettings | MocoV3Settings | VicregSettings | DinoSettings | MaeSettings,
+    SimclrSettings | ByolSettings | MocoV3Settings | VicregSettings | DinoSettings | MaeSettings | LesionsSettings,
     Field(discriminator="name"),
     BeforeValidator(_named),
 ]

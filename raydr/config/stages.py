@@ -17,7 +17,7 @@ from raydr.config.learning import (
     Preset,
     ProbeSettings,
 )
-from raydr.config.methods import MaeSettings, MethodSettings, SimclrSettings
+from raydr.config.methods import LesionsSettings, MaeSettings, MethodSettings, SimclrSettings
 from raydr.config.presets import PAPER_DISTILL, PAPER_FINETUNE, PAPER_PRETRAIN, PresetName, with_preset
 from raydr.config.section import AsTuple, Fraction, PositiveInt, Section
 from raydr.config.sources import BudgetSettings, SourceSettings, SplitSettings
@@ -126,8 +126,9 @@ class PretrainStage(LearningStage):
 
     @model_validator(mode="after")
     def _has_a_second_view(self) -> Self:
-        if self.fellow_eye_probability and isinstance(self.method, MaeSettings):
-            text = f"must be 0 with method 'mae', which has no second view (got {self.fellow_eye_probability:g})"
+        if self.fellow_eye_probability and isinstance(self.method, MaeSettings | LesionsSettings):
+            name, got = self.method.name, self.fellow_eye_probability
+            text = f"must be 0 with method {name!r}, which has no second view (got {got:g})"
             raise wrong_keys([(("fellow_eye_probability",), text)])
         return self
 

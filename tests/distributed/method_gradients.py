@@ -6,7 +6,7 @@ if it has a network that follows.
 
 import tempfile
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from unittest import mock
 
@@ -23,7 +23,8 @@ from raydr.engine.batch import Batch
 from raydr.engine.context import LocalContext
 from raydr.engine.method import Method
 from raydr.engine.step import View
-from raydr.engine.steps import mae
+from raydr.engine.steps import lesions, mae
+from raydr.images.lesions import Blobs, DrawnLesions, draw_lesions
 from raydr.models.momentum import MomentumNetwork
 
 METHODS = {
@@ -49,13 +50,14 @@ METHODS = {
         "momentum": 0.5,
     },
     "mae": {"decoder_dim": 32, "decoder_depth": 1, "hidden_fraction": 0.5},
+    "lesions": {},
 }
 MOMENTUM_METHODS = ("simclr_memory", "byol", "moco_v3", "dino")
 SHUFFLING_METHODS = ("byol", "moco_v3")
 LEARNING_RATES = dict.fromkeys(MOMENTUM_METHODS, 0.5) | {"dino": 5.0}
 BACKBONES = dict.fromkeys(METHODS, "test_resnet") | {"mae": "test_vit"}
 WITHOUT_BATCH_NORM = ("mae",)
-WITHOUT_SECOND_VIEW = ("mae",)
+WITHOUT_SECOND_VIEW = ("mae", "lesions")
 NUM_IMAGES, SIDE_PX = 16, 32
 OF_RANK = ([0, 1, 2, 3, 8, 9, 10, 11], [4, 5, 6, 7, 12, 13, 14, 15])
 """Images of each rank: its first half and the other's are the first half of the whole batch, so pieces match too."""
@@ -117,6 +119,24 @@ def one_order(num_images: int, num_patches: int, _generator: torch.Generator) ->
     return torch.randperm(num_patches, generator=torch.Generator().manual_seed(0)).expand(num_images, -1)
 
 
+def one_drawing(count: int, _generator: torch.Generator) -> DrawnLesions:
+    """The same lesions in every image, so that ranks and one process paint the same; half of the signs are true."""
+    one = next(drawn for drawn in map(_drawing, range(100)) if drawn.signs[0].tolist() == [1, 0, 1, 1, 0])
+
+    def repeated(blobs: Blobs) -> Blobs:
+        values = {field.name: getattr(blobs, field.name).repeat_interleave(count, dim=0) for field in fields(Blobs)}
+        return Blobs(**{**values, "image": torch.arange(count).repeat(len(blobs.image))})
+
+    found = {field.name: getattr(one, field.name) for field in fields(DrawnLesions)}
+    return DrawnLesions(
+        **{k: repeated(v) if isinstance(v, Blobs) else v.repeat_interleave(count, dim=0) for k, v in found.items()}
+    )
+
+
+def _drawing(seed: int) -> DrawnLesions:
+    return draw_lesions(1, torch.Generator().manual_seed(seed))
+
+
 def images() -> torch.Tensor:
     """Blobs of random colour and place: images that differ, as noise after a few pooling layers does not."""
     draw = np.random.default_rng(5)
@@ -175,7 +195,7 @@ def loss_and_gradient(case: Case, rank: int, world_size: int) -> tuple[float, np
         step = replace(step, gather=lambda local: gather(local).detach())  # type: ignore[type-var]
     generator = torch.Generator().manual_seed(rank)
     batch = batch_of(rank, world_size)
-    with mock.patch.object(mae, "random_order", one_order):
+    with mock.patch.object(mae, "random_order", one_order), mock.patch.object(lesions, "draw_lesions", one_drawing):
         loss = backward(step, with_twins(batch) if case.twins else batch, generator, passes(case, method, world_size))
     gradients = [p.grad.flatten() for p in method.network.parameters() if p.grad is not None]
     return float(loss), torch.cat(gradients).numpy()

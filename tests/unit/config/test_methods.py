@@ -60,7 +60,7 @@ def test_a_name_may_be_set_on_the_command_line(job):
     [
         (
             "name = 'bol'",
-            "method.name: must be one of 'simclr', 'byol', 'moco_v3', 'vicreg', 'dino', 'mae' (got 'bol')",
+            "method.name: must be one of 'simclr', 'byol', 'moco_v3', 'vicreg', 'dino', 'mae', 'lesions' (got 'bol')",
         ),
         (
             "name = 'byol'\ntemperature = 0.2",
@@ -106,6 +106,8 @@ def test_a_name_set_on_the_command_line_does_not_fit_another_methods_keys(job):
 def test_mae_has_no_second_view_for_another_eye(job):
     (line,) = lines(job('[method]\nname = "mae"'), fellow_eye_probability=0.3)
     assert line.endswith("fellow_eye_probability: must be 0 with method 'mae', which has no second view (got 0.3)")
+    (line,) = lines(job('[method]\nname = "lesions"'), fellow_eye_probability=0.3)
+    assert line.endswith("must be 0 with method 'lesions', which has no second view (got 0.3)")
     assert not lines(job('[method]\nname = "dino"'), fellow_eye_probability=0.3)
 
 
@@ -118,6 +120,6 @@ def test_the_schema_has_every_method(capsys: pytest.CaptureFixture[str]):
     main(["config", "schema", "pretrain"])
     schema = json.loads(capsys.readouterr().out)
     mapping = schema["properties"]["method"]["discriminator"]["mapping"]
-    assert set(mapping) == {"simclr", "byol", "moco_v3", "vicreg", "dino", "mae"}
+    assert set(mapping) == {"simclr", "byol", "moco_v3", "vicreg", "dino", "mae", "lesions"}
     for name, reference in mapping.items():
         assert schema["$defs"][reference.rsplit("/", 1)[1]]["properties"]["name"]["const"] == name

@@ -45,6 +45,7 @@ METHODS = {
         "frozen_fraction": 0.25,
     },
     "mae": {"decoder_dim": 32, "decoder_depth": 1},
+    "lesions": {},
 }
 BACKBONES = dict.fromkeys(METHODS, "test_resnet") | {"mae": "test_vit"}
 CURVES = Path(__file__).with_name("golden_curves.json")
