@@ -1,8 +1,7 @@
 """Folders of photographs: every image below one, by the name that a label may give it."""
 
-import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -46,8 +45,8 @@ def read_folder(uri: str) -> Folder:
 def find_images(folder: str) -> dict[str, str]:
     """URI of every image below ``folder`` by its path there, without suffix; InputError where there is none.
 
-    A link that leads out of the folder is an error as well. Hidden files are left out (desktops leave ``._name.jpeg``
-    beside pictures), and so is what a link to a folder above itself shows again.
+    Hidden files are left out (desktops leave ``._name.jpeg`` beside pictures), and so is what a link to a folder
+    above itself shows again.
     """
     base = storage.absolute(folder).rstrip("/") + "/"
     found: dict[str, str] = {}
@@ -66,34 +65,7 @@ def find_images(folder: str) -> dict[str, str]:
         found[key] = uri
     if not found:
         raise InputError(f"{folder}: no photograph in it (looked for {', '.join(IMAGE_SUFFIXES)})")
-    check_links(folder, found.values())
     return found
-
-
-def check_links(folder: str, uris: Iterable[str]) -> None:
-    """Raise InputError where a file found below ``folder`` is, by a link, one of somewhere else.
-
-    Whoever may write to the folder must not have files read that the job may read and he may not. The folder itself
-    may be a link, and links within it are followed.
-    """
-    if not storage.is_local(folder):
-        return  # object stores have no links
-    root = os.path.realpath(_path_of(storage.absolute(folder)))
-    real: dict[str, str] = {}
-    for uri in uris:
-        path = Path(_path_of(uri))
-        above = str(path.parent)
-        if above not in real:
-            real[above] = os.path.realpath(above)
-        target = os.path.realpath(path) if path.is_symlink() else f"{real[above]}/{path.name}"
-        if os.path.commonpath((root, target)) != root:
-            raise InputError(
-                f"{uri}: is a link to {target}, outside {folder}; name the folder that it is in, or copy the file"
-            )
-
-
-def _path_of(uri: str) -> str:
-    return uri.removeprefix("file://")
 
 
 def _listed(folder: str) -> list[str]:
@@ -108,6 +80,6 @@ def _listed(folder: str) -> list[str]:
 def _goes_in_a_circle(base: str, folder: PurePosixPath) -> bool:
     if not storage.is_local(base):
         return False  # object stores have no links
-    root = Path(_path_of(base))
+    root = Path(base.removeprefix("file://"))
     steps = [root.joinpath(*folder.parts[:depth]).resolve() for depth in range(len(folder.parts) + 1)]
     return len(set(steps)) < len(steps)

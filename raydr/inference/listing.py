@@ -7,7 +7,6 @@ from typing import Final
 import pyarrow as pa
 
 from raydr import storage
-from raydr.data.folders import check_links
 from raydr.data.manifest import check_uris
 from raydr.data.sources import IMAGE_SUFFIXES
 from raydr.errors import InputError
@@ -27,13 +26,12 @@ def list_images(images: str) -> pa.Table:
             ``**/`` for any folders), one file, or a manifest (``.parquet`` with ``image_id`` and ``uri``).
 
     Raises:
-        InputError: Nothing is there, a link leads out of the folder, or the manifest is none.
+        InputError: Nothing is there, or the manifest is none.
     """
     if storage.is_folder(images):
         found = [uri for uri, _, _ in storage.list_files(images) if _is_picture(uri)]
         if not found:
             raise InputError(f"{images}: no photograph in it (looked for {', '.join(IMAGE_SUFFIXES)})")
-        check_links(images, found)
     elif storage.exists(images):
         if images.endswith(".parquet"):
             return _read_manifest(images)
@@ -78,9 +76,7 @@ def _matching(pattern: str) -> list[str]:
         raise InputError(f"{pattern}: is no glob: {error}") from None
     below = pattern.removeprefix(folder).lstrip("/")
     files = storage.list_files(folder, recursive="/" in below or "**" in below)
-    found = [uri for uri, _, _ in files if expression.fullmatch(uri)]
-    check_links(folder, found)
-    return found
+    return [uri for uri, _, _ in files if expression.fullmatch(uri)]
 
 
 def _as_expression(token: str) -> str:

@@ -26,31 +26,15 @@ def test_two_files_that_differ_in_suffix_alone_are_an_error(tmp_path):
         find_images(folder(tmp_path, "a.jpg", "a.png"))
 
 
-def test_links_within_are_followed_but_not_in_a_circle_nor_where_they_lead_nowhere(tmp_path):
-    images = Path(folder(tmp_path, "a/x.jpg", "b/y.jpg"))
-    (images / "linked").symlink_to(images / "b")
-    (images / "z.jpg").symlink_to(images / "b" / "y.jpg")
+def test_links_are_followed_but_not_in_a_circle_nor_where_they_lead_nowhere(tmp_path):
+    images = Path(folder(tmp_path, "a/x.jpg"))
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "y.jpg").write_bytes(b"y")
+    (images / "linked").symlink_to(tmp_path / "elsewhere")
+    (images / "z.jpg").symlink_to(tmp_path / "elsewhere" / "y.jpg")
     (images / "a" / "circle").symlink_to(images)
     (images / "broken.jpg").symlink_to(tmp_path / "nothing.jpg")
-    within = ["a/x", "b/y", "linked/y", "z"]
-    assert sorted(find_images(str(images))) == within
-    (tmp_path / "alias").symlink_to(images)  # the folder itself may be one
-    assert sorted(find_images(str(tmp_path / "alias"))) == within
-
-
-@pytest.mark.parametrize("name", ["x.jpg", "a/x.jpg", "linked"])
-def test_a_link_that_leads_out_of_the_folder_is_refused_by_name(tmp_path, name):
-    images, elsewhere = Path(folder(tmp_path, "a/y.jpg")), tmp_path / "images-of-others"
-    elsewhere.mkdir()
-    (elsewhere / "secret.jpg").write_bytes(b"secret")
-    is_folder = name == "linked"
-    (images / name).symlink_to(elsewhere if is_folder else elsewhere / "secret.jpg")
-    shown = images / name / "secret.jpg" if is_folder else images / name
-    for uri in (str(images), f"file://{images}"):
-        with pytest.raises(
-            InputError, match=rf"{shown}: is a link to {elsewhere}/secret.jpg, outside .*{images}; name"
-        ):
-            find_images(uri)
+    assert sorted(find_images(str(images))) == ["a/x", "linked/y", "z"]
 
 
 def test_a_file_uri_works_like_its_path(tmp_path):

@@ -46,19 +46,12 @@ def test_a_manifest_keeps_its_ids_and_its_order(tmp_path):
     assert table.to_pydict() == {"image_id": ["set/1", "set/2"], "uri": ["/z", "s3://b/a"]}
 
 
-def test_neither_a_manifest_nor_a_link_leads_out_of_where_it_is(folder, tmp_path_factory):
-    elsewhere = tmp_path_factory.mktemp("elsewhere") / "secret.jpeg"
-    elsewhere.write_bytes(b"secret")
-    uris = {"uri": [f"/x/../..{elsewhere}"], "image_id": ["a"]}
-    pq.write_table(pa.table(uris), folder / "leading.parquet")
+def test_a_manifest_does_not_lead_out_of_where_it_seems_to(folder):
+    pq.write_table(pa.table({"uri": ["/x/../../etc/passwd"], "image_id": ["a"]}), folder / "leading.parquet")
     with pytest.raises(
         InputError, match=r"leading\.parquet: uri: '/x/\.\./\.\./.*; allowed: an absolute path or a URI"
     ):
         list_images(str(folder / "leading.parquet"))
-    (folder / "2023" / "link.jpeg").symlink_to(elsewhere)
-    for pattern in ("", "2023/*.jpeg"):
-        with pytest.raises(InputError, match=r"link\.jpeg: is a link to .*secret\.jpeg, outside"):
-            list_images(str(folder / pattern))
 
 
 @pytest.mark.parametrize(
