@@ -20,6 +20,7 @@ from raydr.data.nodes import alive_nodes, label_pair
 from raydr.errors import RunError, StoppedRun
 from raydr.training.attempts import Fit, StorePatience
 from raydr.training.board import BoardWatch, OnFigures, OnLine, start_board
+from raydr.training.interface import RaysInterface
 from raydr.training.progress import OnEpoch, ProgressLog, ProgressWatch
 from raydr.training.room import check_room
 from raydr.training.states import SavedStates
@@ -86,6 +87,7 @@ def train(  # noqa: PLR0913 - three of them are ears
             TorchTrainer(
                 work,
                 train_loop_config=dataclasses.replace(orders, board=board.name).as_json(),
+                torch_config=RaysInterface(),
                 scaling_config=_scaling(cluster),
                 run_config=ray.train.RunConfig(
                     name=name,
