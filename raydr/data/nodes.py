@@ -42,7 +42,8 @@ def start_here(kind: type, prefix: str) -> tuple[str, Any]:
     Other processes of the same job find it by its name; it ends with the handle.
     """
     name = f"{prefix}-{uuid.uuid4().hex}"
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    # With soft=True Ray puts what takes no resources on any node at random (ray-project/ray#25360).
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     return name, ray.remote(kind).options(name=name, num_cpus=0, scheduling_strategy=here).remote()
 
 

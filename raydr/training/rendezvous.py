@@ -14,6 +14,7 @@ from ray.train.torch import TorchConfig
 from ray.train.torch.config import _set_torch_distributed_env_vars, _setup_torch_process_group, _TorchBackend
 
 from raydr.data.nodes import Node
+from raydr.training.interface import RaysInterface
 
 _LOOPBACK: Final = ("127.0.0.1", "::1")
 
@@ -23,7 +24,7 @@ def rendezvous(nodes: Sequence[Node]) -> TorchConfig:
 
     That port is open to every network that the machine is in, whatever address Ray has, and asks nobody who he is.
     """
-    return FileRendezvous() if all(node.address in _LOOPBACK for node in nodes) else TorchConfig()
+    return FileRendezvous() if all(node.address in _LOOPBACK for node in nodes) else RaysInterface()
 
 
 @dataclass

@@ -1,9 +1,9 @@
 """Where workers meet depends on whether the cluster is of this machine alone."""
 
 import pytest
-from ray.train.torch import TorchConfig
 
 from raydr.data.nodes import Node
+from raydr.training.interface import RaysInterface
 from raydr.training.rendezvous import FileRendezvous, rendezvous
 
 
@@ -12,8 +12,8 @@ from raydr.training.rendezvous import FileRendezvous, rendezvous
     [
         (["127.0.0.1"], FileRendezvous),
         (["::1"], FileRendezvous),
-        (["10.0.0.1"], TorchConfig),
-        (["127.0.0.1", "10.0.0.2"], TorchConfig),
+        (["10.0.0.1"], RaysInterface),
+        (["127.0.0.1", "10.0.0.2"], RaysInterface),
     ],
 )
 def test_only_workers_of_one_machine_meet_in_a_file(addresses, kind):
