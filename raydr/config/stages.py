@@ -192,7 +192,7 @@ class SearchStage(Section):
     best is below the median of the others' means, `none` none. `pbt` (arXiv:1711.09846) lets the weakest quarter
     go on from the strongest quarter's states with changed settings; it draws its first settings at random."""
     max_parallel: PositiveInt | None = None
-    """Null: as many trials as the cluster has room for."""
+    """Null: as many trials as the cluster has room for; of `tpe` on one that grows (`cluster.autoscaling`) 10."""
     workers_per_trial: PositiveInt = 1
     """Data-parallel workers of one trial, for students too large for one GPU; each gets its part of the two below."""
     cpus_per_trial: Annotated[float, Field(gt=0)] = 1.0

@@ -296,4 +296,5 @@ class _Loop:
             "loss": word.loss,
             **recent.figures(),
             "eta_s": recent.seconds_for(left),
+            "workers": float(self.context.world_size),
         }

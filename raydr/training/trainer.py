@@ -104,7 +104,7 @@ def train(  # noqa: PLR0913 - three of them are ears
         with (
             signals or StopSignals() as stop,
             ProgressWatch(path, on_epoch=on_epoch, on_line=on_line),
-            BoardWatch(board, on_figures=on_figures, on_line=on_line),
+            BoardWatch(board, on_figures=_told_of_workers(cluster, on_figures, on_line), on_line=on_line),
             _start_patience(cluster),
         ):
             fit = Fit(attempt, again=StorePatience(states, cluster.max_failures, on_line).waits_for)
@@ -117,6 +117,20 @@ def train(  # noqa: PLR0913 - three of them are ears
     if state is None:
         raise RunError(f"{orders.loop}: the training ended without a state in {folder}")
     return TrainingResult(state["history"], state["best_epoch"], state["best_value"])
+
+
+def _told_of_workers(cluster: ClusterSettings, on_figures: OnFigures, on_line: OnLine) -> OnFigures:
+    """``on_figures`` that says how many workers an elastic training has, whenever that has changed."""
+    most, before = cluster.max_workers, 0
+
+    def hear(figures: Mapping[str, float]) -> None:
+        nonlocal before
+        if most is not None and (now := int(figures["workers"])) != before:
+            on_line(f"{now} of at most {most} workers are training")
+            before = now
+        on_figures(figures)
+
+    return hear
 
 
 def _saved(states: SavedStates) -> str:

@@ -142,6 +142,7 @@ def _quiet() -> None:
     context.print_on_execution_start = False
     for name in ("ray", "ray.data", "ray.train", "ray.tune"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    # That there are no progress bars; that a trial has no result file, which none of ours has.
-    for name in ("ray.data._internal.progress", "ray.tune.analysis.experiment_analysis"):
+    # That there are no progress bars; that a trial has no result file, which none of ours has; that a job will hang
+    # on a cluster without a CPU, which the preflight says of one that does not grow.
+    for name in ("ray.data._internal.progress", "ray.tune.analysis.experiment_analysis", "ray.data.dataset"):
         logging.getLogger(name).setLevel(logging.ERROR)

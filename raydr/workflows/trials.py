@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, Final
 
 import ray
 
@@ -43,6 +43,9 @@ _NO_PART_OF_A_TRIAL = {
     "gpus_per_trial",
     "refit_seeds",
 }
+
+_TPE_AT_ONCE: Final = 10
+"""Trials on a cluster that grows: as many as Optuna's TPE draws at random anyway before it proposes any."""
 
 
 def search_identity(stage: Stage, settings: SearchSettings) -> str:
@@ -130,9 +133,16 @@ def _for_several_workers(
 
 
 def _max_parallel(settings: SearchSettings) -> int | None:
-    """How many trials may be under way; None: Tune sees for itself, but not what workers of their own take."""
-    if settings.workers_per_trial == 1 or settings.max_parallel is not None:
+    """How many trials may be under way; None: Tune sees for itself, but not what workers of their own take.
+
+    Of an algorithm that learns, Tune would let one trial wait at a time, and a cluster grow by one node after another.
+    """
+    if settings.max_parallel is not None:
         return settings.max_parallel
+    if settings.cluster.autoscaling and settings.algorithm == "tpe":
+        return min(settings.trials, _TPE_AT_ONCE)
+    if settings.workers_per_trial == 1:
+        return None
     if settings.cluster.autoscaling:
         return settings.trials
     have = ray.cluster_resources()  # type: ignore[no-untyped-call]

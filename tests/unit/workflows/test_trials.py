@@ -70,6 +70,14 @@ def test_trials_of_several_workers_are_as_many_as_there_is_room_for(monkeypatch)
     assert _max_parallel(with_overrides(SETTINGS, {"workers_per_trial": 1})) is None
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_trials_that_learn_from_each_other_let_a_cluster_grow_by_several_nodes_at_once(workers):
+    learning = {"algorithm": "tpe", "trials": 40, "workers_per_trial": workers, "cluster.autoscaling": True}
+    assert _max_parallel(with_overrides(SETTINGS, learning)) == 10
+    assert _max_parallel(with_overrides(SETTINGS, {**learning, "trials": 4})) == 4
+    assert _max_parallel(with_overrides(SETTINGS, {**learning, "max_parallel": 32})) == 32
+
+
 def test_trials_of_an_earlier_attempt_belong_to_the_search_that_goes_on_with_every_epoch(tmp_path):
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     tracker = open_tracker(enabled=True, uri=uri, experiment="x", default_folder=str(tmp_path))
