@@ -1,0 +1,181 @@
+"""The cells of a study as they go: those that stand, those that are trained, an MLflow run and a line for each."""
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from raydr import storage
+from raydr.config.images import DataSettings
+from raydr.config.jobs import StudySettings
+from raydr.errors import RunError
+from raydr.study.cell import CellOrders, StudyImages
+from raydr.study.records import RECORD, CellRecord, read_record
+from raydr.study.tasks import Share, run_cells
+from raydr.workflows.console import duration, say
+from raydr.workflows.images import small_pool, validation_patients
+from raydr.workflows.job import Stage
+from raydr.workflows.study_plan import Cell, Ground, orders_of
+from raydr.workflows.study_runs import CellRuns
+from raydr.workflows.trials import check_images_fit
+
+SCORES, SCORED = "scores.parquet", "scores.json"
+"""A cell's scores on the test sets, and the figures that say whose they are."""
+_MOST_NAMED = 5
+
+
+def share_of(settings: StudySettings) -> Share:
+    """What a cell takes of the cluster."""
+    return Share(
+        cpus=settings.cpus_per_cell,
+        gpus=settings.gpus_per_cell,
+        max_parallel=settings.max_parallel,
+        grows=settings.cluster.autoscaling,
+        max_failures=settings.cluster.max_failures,
+    )
+
+
+def train_cells(
+    stage: Stage, settings: StudySettings, ground: Ground, cells: Sequence[Cell]
+) -> dict[str, CellRecord]:
+    """The record of every cell, by its name; those that stand are not trained again.
+
+    Raises:
+        RunError: Cells failed; all others are trained.
+    """
+    found = {str(cell.name): read_record(cell.folder, cell.identity) for cell in cells}
+    records = {name: record for name, record in found.items() if record is not None}
+    left = [cell for cell in cells if str(cell.name) not in records]
+    runs = CellRuns(stage)
+    for cell in cells:
+        if (record := records.get(str(cell.name))) is not None:
+            runs.take_over(cell, record)
+    if records:
+        say(f"  {len(records)} of {len(cells)} cells stand and are not trained again")
+    if not left:
+        return records
+    watch = _Watch(settings, ground, cells, runs, records)
+    images = _images(settings, ground)
+    teachers = {str(cell.name): str(cell.teacher.name) for cell in left if cell.teacher is not None}
+    try:
+        failures = run_cells(
+            [str(cell.name) for cell in left], teachers, images, share=share_of(settings), audience=watch
+        )
+    except BaseException:
+        runs.abandon()
+        raise
+    if failures:
+        named = "; ".join(f"{name}: {why}" for name, why in list(failures.items())[:_MOST_NAMED])
+        more = f"; and {len(failures) - _MOST_NAMED} more" if len(failures) > _MOST_NAMED else ""
+        raise RunError(
+            f"study: {len(failures)} of {len(cells)} cells failed, the others stand and will not be trained again, the "
+            f"test sets are closed: {named}{more}"
+        )
+    return records
+
+
+def _images(settings: StudySettings, ground: Ground) -> StudyImages:
+    """What cells learn from, decoded once; no test image is among them."""
+    rows, data = ground.rows, DataSettings(manifest=ground.manifest)
+    check_images_fit("study", settings.cluster, num_images=len(rows.train), side_px=settings.preprocess.side_px)
+    clock = time.perf_counter()
+    pool, validation = (
+        small_pool(
+            data, rows.manifest, chosen, preprocess=ground.preprocess, cluster=settings.cluster, graded=graded
+        )
+        for chosen, graded in ((rows.train, False), (rows.validation, True))
+    )
+    lost = len(rows.train) + len(rows.validation) - len(pool) - len(validation)
+    unread = f", {lost} cannot be read and are left out" if lost else ""
+    say(
+        f"  {len(pool)} training and {len(validation)} validation images decoded in "
+        f"{duration(time.perf_counter() - clock)}{unread}"
+    )
+    return StudyImages(pool, validation, validation_patients(rows), rows.manifest.num_rows)
+
+
+class _Watch:
+    """Follows the cells: their runs, and a line for each that ends.
+
+    Args:
+        settings: The study's.
+        ground: Likewise.
+        cells: All of them.
+        runs: In MLflow.
+        records: Of the cells that stand; those that are trained are put in.
+    """
+
+    def __init__(
+        self,
+        settings: StudySettings,
+        ground: Ground,
+        cells: Sequence[Cell],
+        runs: CellRuns,
+        records: dict[str, CellRecord],
+    ) -> None:
+        self._settings, self._ground, self._runs, self._records = settings, ground, runs, records
+        self._cells = {str(cell.name): cell for cell in cells}
+        num_train = len(ground.rows.train)
+        self._views = {name: cell.num_views(num_train=num_train) for name, cell in self._cells.items()}
+        self._left = {name for name in self._cells if name not in records}
+        self._views_done = 0
+        self._started = time.perf_counter()
+
+    def begin(self, name: str) -> CellOrders:
+        """What a cell is told; what older settings have left in its folder vouches for nothing from here on."""
+        cell = self._cells[name]
+        for file in (RECORD, SCORED, SCORES):
+            storage.delete_file(storage.join(cell.folder, file))
+        run_id = self._runs.begin(cell)
+        threads = share_of(self._settings).num_threads
+        return orders_of(cell, self._settings, self._ground, num_threads=threads, run_id=run_id)
+
+    def done(self, name: str, record: CellRecord) -> None:
+        """Say how a cell went."""
+        self._records[name] = record
+        self._runs.end(self._cells[name], record)
+        self._count(name)
+        figures = record.validation
+        error = f" ± {figures.standard_error:.4f}" if math.isfinite(figures.standard_error) else ""
+        say(
+            f"  {self._place()}  {name}  validation AUC {figures.auc:.4f}{error}  {duration(record.seconds)}"
+            f"{self._time_left()}",
+            cell=name,
+            val_auc=figures.auc,
+            val_auc_se=figures.standard_error,
+            num_labels=record.num_labels,
+            seconds=record.seconds,
+            cells_done=len(self._cells) - len(self._left),
+            cells=len(self._cells),
+        )
+
+    def failed(self, name: str, why: str) -> None:
+        """Say why a cell failed."""
+        self._runs.fail(name)
+        self._count(name)
+        say(f"  {self._place()}  {name}  failed: {why}", cell=name, failed=why)
+
+    def _count(self, name: str) -> None:
+        self._left.discard(name)
+        self._views_done += self._views[name]
+
+    def _place(self) -> str:
+        width = len(str(len(self._cells)))
+        return f"{len(self._cells) - len(self._left):{width}} of {len(self._cells)}"
+
+    def _time_left(self) -> str:
+        views_left = sum(self._views[name] for name in self._left)
+        if not views_left or not self._views_done:
+            return ""
+        seconds = (time.perf_counter() - self._started) * views_left / self._views_done
+        return f"  about {duration(seconds)} left"
+
+
+def means(records: Mapping[str, CellRecord]) -> dict[str, float]:
+    """Mean validation AUC of each arm and budget, for MLflow."""
+    found: dict[str, list[float]] = {}
+    for name, record in records.items():
+        arm, budget, *_ = name.split("/")
+        found.setdefault(f"val_auc.{arm}.{budget}", []).append(record.validation.auc)
+    return {name: float(np.mean(values)) for name, values in found.items()}
