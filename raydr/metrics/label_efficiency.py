@@ -1,12 +1,13 @@
 """What labels are worth: AUC by arm and number of labels, over draws of the labels."""
 
 import math
-import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from scipy.stats import t as student_t
+import numpy as np
+from scipy.special import stdtrit
 
 VALIDATION: Final = "validation"
 """The data set of the figures that choices are made by."""
@@ -46,15 +47,17 @@ class StudyCell:
 class Spread:
     """Figures of several draws of the labels: their mean and how far they lie apart.
 
-    The interval is for the mean over all draws that could have been made, of labels and of what is random in training,
-    on these test images: other patients are the business of the AUC's own standard error.
+    Where a draw has several trainings, their mean is the draw's figure. The interval is for the mean over all draws
+    that could have been made, of labels and of what is random in training, on these images: how other patients would
+    move it is what the AUC's own standard error tells.
     """
 
     mean: float
     lowest: float
+    """Of the single trainings."""
     highest: float
     standard_deviation: float
-    """NaN for fewer than two draws."""
+    """Of the draws' figures; NaN for fewer than two."""
     low: float
     """Of Student's t-interval over draws; NaN for fewer than three."""
     high: float
@@ -81,7 +84,6 @@ class LabelEfficiency:
     """Mean over draws: a budget is drawn by patient, and patients differ by an image."""
     dataset: str
     auc: Spread
-    """Over draws; of several trainings on a draw their mean counts. Lowest and highest are of single trainings."""
     num_trainings: int
     """Draws times seeds, those that are there."""
     standard_error: float
@@ -103,5 +105,80 @@ def label_efficiency(
         cells: Those that are there.
         reference: The arm that others are compared with, draw by draw; None for no comparison.
         level: Of the intervals over draws.
+
+    Raises:
+        ValueError: A training is there twice.
     """
-    raise NotImplementedError
+    groups: dict[tuple[str, str, str], list[StudyCell]] = defaultdict(list)
+    for cell in cells:
+        groups[cell.dataset, cell.arm, cell.budget].append(cell)
+    aucs = {key: _aucs_by_draw(group) for key, group in groups.items()}
+    rows = [
+        LabelEfficiency(
+            arm=arm,
+            budget=budget,
+            num_labels=_mean([cell.num_labels for cell in group]),
+            dataset=dataset,
+            auc=_spread(aucs[dataset, arm, budget], level),
+            num_trainings=len(group),
+            standard_error=_mean([cell.standard_error for cell in group]),
+            num_patients=max(cell.num_patients for cell in group),
+            difference=None
+            if reference is None or arm == reference
+            else _difference(aucs[dataset, arm, budget], aucs.get((dataset, reference, budget), {}), level),
+        )
+        for (dataset, arm, budget), group in groups.items()
+    ]
+    datasets, arms = list(dict.fromkeys(row.dataset for row in rows)), list(dict.fromkeys(row.arm for row in rows))
+    rows.sort(key=lambda row: (datasets.index(row.dataset), arms.index(row.arm), row.num_labels))
+    return tuple(rows)
+
+
+def _aucs_by_draw(group: Sequence[StudyCell]) -> dict[int, list[float]]:
+    """The AUCs of each draw's trainings, both in order, so that no sum depends on which came first."""
+    found: dict[int, dict[int, float]] = defaultdict(dict)
+    for cell in sorted(group, key=lambda cell: (cell.draw, cell.seed)):
+        if cell.seed in found[cell.draw]:
+            name = f"{cell.arm}/{cell.budget}/draw-{cell.draw}/seed-{cell.seed}"
+            raise ValueError(f"{name} is there twice on {cell.dataset}")
+        found[cell.draw][cell.seed] = cell.auc
+    return {draw: list(by_seed.values()) for draw, by_seed in found.items()}
+
+
+def _spread(by_draw: Mapping[int, Sequence[float]], level: float) -> Spread:
+    figures = np.array([np.mean(values) for values in by_draw.values()])
+    single = np.concatenate(list(by_draw.values()))
+    mean, deviation, half = float(figures.mean()), math.nan, math.nan
+    if len(figures) > 1:
+        deviation = float(figures.std(ddof=1))
+    if len(figures) >= _LEAST_DRAWS:
+        half = float(stdtrit(len(figures) - 1, (1 + level) / 2)) * deviation / math.sqrt(len(figures))
+    return Spread(
+        mean=mean,
+        lowest=float(single.min()),
+        highest=float(single.max()),
+        standard_deviation=deviation,
+        low=mean - half,
+        high=mean + half,
+        level=level,
+        num_draws=len(figures),
+    )
+
+
+def _difference(
+    by_draw: Mapping[int, Sequence[float]], of_reference: Mapping[int, Sequence[float]], level: float
+) -> PairedSpread | None:
+    """The differences on the draws that both arms have."""
+    found = {
+        draw: [float(np.mean(values)) - float(np.mean(of_reference[draw]))]
+        for draw, values in by_draw.items()
+        if draw in of_reference
+    }
+    if not found:
+        return None
+    spread = _spread(found, level)
+    return PairedSpread(spread, sum(value * spread.mean > 0 for (value,) in found.values()))
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)
