@@ -40,6 +40,7 @@ VERBS = {
     "compare": "two models on the same patients: the difference of their AUC, with interval",
     "export": "a model as one file for other programs, ONNX or torch.export, checked against the original",
     "run": "the whole chain from one file; run again, it does only what is left",
+    "study": "what labels are worth: ways of learning against budgets of labels, a table and a curve",
     "plan": "how many CPUs feed how many GPUs, the bytes and the hours, before a cluster is rented",
 }
 
@@ -47,6 +48,7 @@ EXAMPLES = """\
 examples:
   raydr run --config jobs/demo.toml                        the whole chain on made-up eyes, minutes on a laptop
   raydr run --config jobs/run.toml --config cluster/local.toml --set seed=1
+  raydr study --config jobs/label_efficiency.toml          AUC against number of labels, an arm a line
   raydr predict --model runs/demo/search/model --images photos/ --out scores.parquet
   raydr compare runs/a/evaluate-student runs/b/evaluate-student --out a-or-b
   raydr evaluate --scores scores.csv --labels labels.csv --out evaluation

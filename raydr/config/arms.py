@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from raydr.config.explain import wrong_keys
+from raydr.config.explain import Problem, wrong_keys
 from raydr.config.learning import DownstreamModelSettings
 from raydr.config.override import with_overrides
 from raydr.config.section import AsTuple, PositiveFloat, Section
@@ -61,7 +61,7 @@ class FinetuneArm(FinetuneStage):
     """A supervised network on the labels, as `raydr finetune` makes it."""
 
     kind: Literal["finetune"]
-    at: AtBudgets = {}
+    at: AtBudgets = Field(default_factory=dict)
     """Dotted keys of the arm that are others at one budget, by the budget: few labels want more epochs."""
 
     def stage(self, budget: str) -> FinetuneStage:
@@ -73,7 +73,7 @@ class ProbeArm(ProbeStage):
     """A linear probe on the labels."""
 
     kind: Literal["probe"]
-    at: AtBudgets = {}
+    at: AtBudgets = Field(default_factory=dict)
     """Dotted keys of the arm that are others at one budget, by the budget."""
 
     def stage(self, budget: str) -> ProbeStage:
@@ -90,7 +90,7 @@ class DistillArm(DistillStage):
     labels and from its own sure calls (`distillation.consistency_weight`): FixMatch, arXiv:2001.07685."""
     head: Literal["binary", "grades"] = "binary"
     """Of a student that nobody teaches; the others have their teacher's."""
-    at: AtBudgets = {}
+    at: AtBudgets = Field(default_factory=dict)
     """Dotted keys of the arm that are others at one budget, by the budget: few labels want more epochs."""
 
     def stage(self, budget: str) -> DistillStage:
@@ -99,9 +99,11 @@ class DistillArm(DistillStage):
 
     @model_validator(mode="after")
     def _can_learn(self) -> Self:
-        found = []
+        found: list[Problem] = []
         if self.rounds != 1:
-            text = f"must be 1 in a study (got {self.rounds}); a second round is another arm, whose teacher is the first"
+            text = (
+                f"must be 1 in a study (got {self.rounds}); a second round is another arm, whose teacher is the first"
+            )
             found.append((("rounds",), text))
         if self.teacher is None:
             wanted = self.distillation

@@ -48,7 +48,7 @@ class StudyStage(Section):
     """The input of every network."""
     index: IndexStage
     """The images; its `budget` is not used."""
-    pretrains: dict[str, PretrainStage] = {}
+    pretrains: dict[str, PretrainStage] = Field(default_factory=dict)
     """Backbones by name, each pretrained once on all training images; `model.weights = "pretrains.NAME"` starts an arm
     from one. Their check on the features takes a tenth of the labels, which nothing is chosen by."""
     arms: Annotated[dict[str, Arm], Field(min_length=1)]

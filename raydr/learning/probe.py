@@ -49,9 +49,7 @@ def probe(
     """
     network = build_classifier(settings.model, "binary", context)
     network.eval()
-    features, queries = (
-        score_share(network.features, pool, device=context.device) for pool in (labelled, validation)
-    )
+    features, queries = (score_share(network.features, pool, device=context.device) for pool in (labelled, validation))
     truth, wanted = labelled.grade >= REFERABLE_GRADE, validation.grade >= REFERABLE_GRADE
     best: tuple[float, float, LinearRule] | None = None
     for strength in sorted(settings.inverse_strengths):

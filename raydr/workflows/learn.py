@@ -42,7 +42,7 @@ def model_input(weights: str) -> str | None:
 
 
 def check_start(key: str, backbone: str, weights: str) -> None:
-    """Raise InputError, naming ``key``, for a backbone that timm does not know or that cannot start from ``weights``."""
+    """Raise InputError, naming ``key``, for a backbone that timm does not know or cannot start from the weights."""
     check_backbone(backbone, key)
     folder = model_input(weights)
     if folder is None or not storage.exists(storage.join(folder, DESCRIPTION)):

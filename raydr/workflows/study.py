@@ -6,9 +6,9 @@ from raydr.workflows.preflight import ready
 from raydr.workflows.result import StageResult
 from raydr.workflows.sources import source_of
 from raydr.workflows.study_cells import train_cells
+from raydr.workflows.study_outcome import conclude
 from raydr.workflows.study_plan import check_arms, lay_ground, plan_cells, weights_inputs
 from raydr.workflows.study_tests import open_tests
-from raydr.workflows.study_outcome import conclude
 
 
 def study(settings: StudySettings, *, pipeline: Pipeline | None = None) -> StageResult:
@@ -25,6 +25,4 @@ def study(settings: StudySettings, *, pipeline: Pipeline | None = None) -> Stage
 
     sources = [source_of(name, source) for name, source in settings.index.sources.items()]
     inputs = {f"{source.name}.{key}": uri for source in sources for key, uri in source.layout.inputs().items()}
-    return perform(
-        settings, "study", inputs={**inputs, **weights_inputs(settings)}, pipeline=pipeline, body=body
-    )
+    return perform(settings, "study", inputs={**inputs, **weights_inputs(settings)}, pipeline=pipeline, body=body)

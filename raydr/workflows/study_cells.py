@@ -36,9 +36,7 @@ def share_of(settings: StudySettings) -> Share:
     )
 
 
-def train_cells(
-    stage: Stage, settings: StudySettings, ground: Ground, cells: Sequence[Cell]
-) -> dict[str, CellRecord]:
+def train_cells(stage: Stage, settings: StudySettings, ground: Ground, cells: Sequence[Cell]) -> dict[str, CellRecord]:
     """The record of every cell, by its name; those that stand are not trained again.
 
     Raises:
@@ -81,9 +79,7 @@ def _images(settings: StudySettings, ground: Ground) -> StudyImages:
     check_images_fit("study", settings.cluster, num_images=len(rows.train), side_px=settings.preprocess.side_px)
     clock = time.perf_counter()
     pool, validation = (
-        small_pool(
-            data, rows.manifest, chosen, preprocess=ground.preprocess, cluster=settings.cluster, graded=graded
-        )
+        small_pool(data, rows.manifest, chosen, preprocess=ground.preprocess, cluster=settings.cluster, graded=graded)
         for chosen, graded in ((rows.train, False), (rows.validation, True))
     )
     lost = len(rows.train) + len(rows.validation) - len(pool) - len(validation)

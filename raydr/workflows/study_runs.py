@@ -62,14 +62,13 @@ class CellRuns:
         recorded = tracker.steps_of(run_id, "loss") if record.history else set()
         for row in record.history:
             if (step := int(row["epoch"])) not in recorded:
-                figures = {key: value for key, value in row.items() if key != "epoch"}
-                tracker.log_metrics(run_id, figures, step=step)
-        figures = record.validation
+                tracker.log_metrics(run_id, {key: value for key, value in row.items() if key != "epoch"}, step=step)
+        validated = record.validation
         tracker.log_metrics(
             run_id,
             {
-                "best_val_auc": figures.auc,
-                "best_val_auc_se": figures.standard_error,
+                "best_val_auc": validated.auc,
+                "best_val_auc_se": validated.standard_error,
                 "num_labels": float(record.num_labels),
                 "wall_seconds": record.seconds,
                 **record.choices,
