@@ -9,13 +9,21 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
+from typing import Final
 
 from markupsafe import Markup, escape
 
 Pairs = Iterable[tuple[float, float]]
-_MARGIN_LEFT, _MARGIN_RIGHT, _MARGIN_TOP, _MARGIN_BOTTOM = 58.0, 10.0, 12.0, 48.0
+_MARGIN_TOP, _MARGIN_BOTTOM = 12.0, 48.0
 _NEAR = 4.0  # units of the picture; letters closer than this hide one another
 _DETAIL = 0.6  # units of the picture; a curve of 50,000 points is drawn no finer than this
+_SHAPES: Final = (
+    ((-3.6, -3.6), (3.6, -3.6), (3.6, 3.6), (-3.6, 3.6)),
+    ((0, -4.8), (4.6, 3.4), (-4.6, 3.4)),
+    ((0, -5.2), (5.2, 0), (0, 5.2), (-5.2, 0)),
+    ((0, 4.8), (4.6, -3.4), (-4.6, -3.4)),
+)  # in units of the picture around a mark's place
+_NUM_SHAPES: Final = 1 + len(_SHAPES)  # the circle comes first
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +86,17 @@ class Plot:
     height: float = 370
     note: str = ""
     """What the third figure of a curve's points is, where they have one."""
+    left: float = 58
+    """Room for the upright axis."""
+    right: float = 10
+    """Room beside the axes, for the names of lines."""
     _parts: list[Markup] = field(default_factory=list)
 
     def place(self, x: float, y: float) -> tuple[float, float]:
         """Where a pair of values lies in the picture."""
-        across = self.width - _MARGIN_LEFT - _MARGIN_RIGHT
+        across = self.width - self.left - self.right
         down = self.height - _MARGIN_TOP - _MARGIN_BOTTOM
-        return _MARGIN_LEFT + across * self.x.part(x), _MARGIN_TOP + down * (1 - self.y.part(y))
+        return self.left + across * self.x.part(x), _MARGIN_TOP + down * (1 - self.y.part(y))
 
     def line(self, points: Pairs, style: str, *, name: str = "", notes: Sequence[float] | None = None) -> None:
         """A line through the points; with a name the page's script tells their values, and ``notes``, on hover."""
@@ -113,6 +125,16 @@ class Plot:
         """The area between two curves with the same x values."""
         outline = [self.place(x, y) for x, y in [*low, *reversed(list(high))]]
         self._parts.append(Markup('<path class="{}" d="{}Z"/>').format(style, _path(outline, _kept(outline))))
+
+    def mark(self, x: float, y: float, style: str, *, shape: int, title: str) -> None:
+        """A mark whose title shows on hover, in one of five shapes that are told apart without colour."""
+        if shape % _NUM_SHAPES == 0:
+            self.dot(x, y, style, title=title)
+            return
+        left, top = self.place(x, y)
+        corners = _SHAPES[shape % _NUM_SHAPES - 1]
+        outline = "L".join(f"{left + right:.1f} {top + down:.1f}" for right, down in corners)
+        self._parts.append(Markup('<path class="{}" d="M{}Z"><title>{}</title></path>').format(style, outline, title))
 
     def dot(self, x: float, y: float, style: str, *, title: str = "", radius: float = 4) -> None:
         """A dot whose title shows on hover."""
@@ -161,7 +183,7 @@ class Plot:
         """The picture, without any reference to something outside it."""
         labels = [self.x.short or self.x.label, self.y.short or self.y.label, self.note]
         reads = Markup(' data-reads="{}"').format("|".join(label for label in labels if label))
-        frame = (_MARGIN_LEFT, _MARGIN_TOP, self.width - _MARGIN_RIGHT, self.height - _MARGIN_BOTTOM)
+        frame = (self.left, _MARGIN_TOP, self.width - self.right, self.height - _MARGIN_BOTTOM)
         return Markup('<svg viewBox="0 0 {:g} {:g}" role="img" aria-label="{}" data-frame="{}"{}>{}{}</svg>').format(
             self.width,
             self.height,
@@ -174,16 +196,16 @@ class Plot:
 
     def _axes(self) -> Markup:
         parts = []
-        bottom, left = self.height - _MARGIN_BOTTOM, _MARGIN_LEFT
+        bottom, left = self.height - _MARGIN_BOTTOM, self.left
         for tick in self.x.ticks:
             across = self.place(tick, self.y.high)[0]
             parts.append(_grid_line(across, _MARGIN_TOP, across, bottom))
             parts.append(_text(across, bottom + 17, self.x.write(tick), "tick middle"))
         for tick in self.y.ticks:
             top = self.place(self.x.low, tick)[1]
-            parts.append(_grid_line(left, top, self.width - _MARGIN_RIGHT, top))
+            parts.append(_grid_line(left, top, self.width - self.right, top))
             parts.append(_text(left - 8, top + 4, self.y.write(tick), "tick end"))
-        parts.append(_text((left + self.width - _MARGIN_RIGHT) / 2, self.height - 6, self.x.label, "axis middle"))
+        parts.append(_text((left + self.width - self.right) / 2, self.height - 6, self.x.label, "axis middle"))
         turned = Markup('<text class="axis middle" transform="translate(12 {:.1f}) rotate(-90)">{}</text>')
         parts.append(turned.format((_MARGIN_TOP + bottom) / 2, self.y.label))
         return Markup("").join(parts)

@@ -1,0 +1,111 @@
+"""What the report says was found: chosen by validation patients, told of test patients, and open about the openings."""
+
+import dataclasses
+from datetime import UTC, datetime
+
+import pytest
+from studies import study_cells
+
+from raydr.metrics.label_efficiency import VALIDATION, StudyCell, label_efficiency
+from raydr.reporting.study_findings import chosen, findings, openings_told, saving
+from raydr.reporting.study_report import Opening
+
+
+def rows(figures):
+    """Of {(arm, labels): (validation AUC, test AUC or None)}."""
+    cells = [
+        StudyCell(arm, str(labels), labels, 0, 0, dataset, auc, 0.02, 0, 1, 9, 9, 4, 1)
+        for (arm, labels), aucs in figures.items()
+        for dataset, auc in zip((VALIDATION, "clinic"), aucs, strict=True)
+        if auc is not None
+    ]
+    return label_efficiency(cells, reference="imagenet")
+
+
+def opened(day, study):
+    return Opening(datetime(2026, 3, day, tzinfo=UTC), study, 9)
+
+
+def test_the_arm_is_chosen_by_validation_patients_and_told_of_test_patients():
+    found = findings(rows({("imagenet", 95): (0.7, 0.9), ("student", 95): (0.8, 0.6)}))
+    assert [(finding.validation.arm, finding.shown.dataset, finding.shown.auc.mean) for finding in found] == [
+        ("student", "clinic", 0.6)
+    ]
+
+
+def test_while_the_test_sets_are_closed_the_validation_figures_are_told():
+    found = findings(rows({("imagenet", 95): (0.7, None), ("student", 95): (0.8, None)}))
+    assert [(finding.test, finding.shown.auc.mean) for finding in found] == [(None, 0.8)]
+
+
+def test_a_test_figure_moves_no_choice():
+    cells = study_cells()
+    worse = [c if c.dataset == VALIDATION else dataclasses.replace(c, auc=1 - c.auc) for c in cells]
+    first, second = (
+        [(found.budget.name, found.validation.arm) for found in findings(label_efficiency(each))]
+        for each in (cells, worse)
+    )
+    assert first == second
+
+
+@pytest.mark.parametrize(
+    ("figures", "words"),
+    [
+        ({("a", 47): 0.7}, "The validation patients choose “a” with 47 labels."),
+        ({("a", 47): 0.7, ("a", 95): 0.7}, "The validation patients choose “a” with every number of labels."),
+        (
+            {("a", 47): 0.7, ("a", 95): 0.7, ("b", 236): 0.7, ("a", 473): 0.7},
+            "The validation patients choose “a” with 47, 95 and 473 labels and “b” with 236 labels.",
+        ),
+        ({}, ""),
+    ],
+)
+def test_the_choices_are_one_sentence(figures, words):
+    assert chosen(findings(rows({key: (auc, None) for key, auc in figures.items()}))) == words
+
+
+def test_the_fewest_labels_with_which_a_chosen_arm_reaches_the_reference_arm_are_told():
+    figures = {("imagenet", labels): (0.60, auc) for labels, auc in ((95, 0.65), (473, 0.72), (4016, 0.78))}
+    student = {("student", labels): (0.80, auc) for labels, auc in ((95, 0.70), (473, 0.78), (4016, 0.90))}
+    # An arm that validation does not choose is of no use, however high its test figure.
+    lucky = {("lucky", 95): (0.5, 0.99)}
+    assert saving(rows({**figures, **student, **lucky}), "imagenet") == (
+        "With 473 labels “student” reaches (0.780) what “imagenet” reaches with 4\N{NARROW NO-BREAK SPACE}016 (0.780) "
+        "on clinic."
+    )
+    assert saving(rows({**figures, **lucky}), "imagenet").startswith("No arm chosen so reaches with fewer labels")
+
+
+def test_without_a_reference_or_with_one_number_of_labels_no_saving_is_claimed():
+    figures = {("imagenet", 95): (0.6, 0.65), ("student", 95): (0.7, 0.75)}
+    assert saving(rows(figures), "imagenet") == ""
+    assert saving(rows({**figures, ("imagenet", 473): (0.7, 0.8)}), None) == ""
+    assert saving((), "imagenet") == ""
+
+
+def test_closed_test_sets_are_said_to_be_closed():
+    assert openings_told([], "these") == ["The test sets are closed: no test image has been scored."]
+
+
+def test_a_single_opening_is_told_as_such():
+    assert openings_told([opened(4, "these")], "these") == [
+        "The test sets have been opened once, on 2026-03-04 00:00.",
+        "Nothing of these settings was chosen with a test figure in reach: they were opened with them first.",
+    ]
+
+
+def test_an_opening_with_other_settings_before_these_is_told_in_plain_words():
+    told = " ".join(openings_told([opened(1, "first"), opened(2, "second"), opened(4, "these")], "these"))
+    assert "opened 3 times, first on 2026-03-01 00:00 and last on 2026-03-04 00:00" in told
+    assert "opened before, on 2026-03-02 00:00, with other settings (second)" in told
+    assert "what was chosen since then was chosen with their figures in reach" in told
+
+
+def test_an_opening_with_other_settings_after_these_takes_nothing_from_them():
+    told = " ".join(openings_told([opened(1, "these"), opened(2, "later"), opened(3, "these")], "these"))
+    assert "opened before" not in told
+    assert "opened 3 times" in told
+
+
+def test_settings_that_never_opened_them_themselves_are_told_of_others():
+    assert "opened before, on 2026-03-01" in " ".join(openings_told([opened(1, "others")], "these"))
