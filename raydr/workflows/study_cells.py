@@ -3,8 +3,7 @@
 import math
 import time
 from collections.abc import Mapping, Sequence
-
-import numpy as np
+from dataclasses import dataclass
 
 from raydr import storage
 from raydr.config.images import DataSettings
@@ -36,12 +35,30 @@ def share_of(settings: StudySettings) -> Share:
     )
 
 
-def train_cells(stage: Stage, settings: StudySettings, ground: Ground, cells: Sequence[Cell]) -> dict[str, CellRecord]:
-    """The record of every cell, by its name; those that stand are not trained again.
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """The cells of a study and what became of them."""
 
-    Raises:
-        RunError: Cells failed; all others are trained.
-    """
+    cells: Sequence[Cell]
+    records: Mapping[str, CellRecord]
+    """Of those that are trained, by name."""
+    failures: Mapping[str, str]
+    """Why the others are not."""
+
+    def check(self) -> None:
+        """Raise RunError where cells failed."""
+        if not self.failures:
+            return
+        named = "; ".join(f"{name}: {why}" for name, why in list(self.failures.items())[:_MOST_NAMED])
+        more = f"; and {len(self.failures) - _MOST_NAMED} more" if len(self.failures) > _MOST_NAMED else ""
+        raise RunError(
+            f"study: {len(self.failures)} of {len(self.cells)} cells failed, so the test sets stay closed; the others "
+            f"stand and will not be trained again: {named}{more}"
+        )
+
+
+def train_cells(stage: Stage, settings: StudySettings, ground: Ground, cells: Sequence[Cell]) -> Trained:
+    """Train every cell that does not stand."""
     found = {str(cell.name): read_record(cell.folder, cell.identity) for cell in cells}
     records = {name: record for name, record in found.items() if record is not None}
     left = [cell for cell in cells if str(cell.name) not in records]
@@ -52,7 +69,7 @@ def train_cells(stage: Stage, settings: StudySettings, ground: Ground, cells: Se
     if records:
         say(f"  {len(records)} of {len(cells)} cells stand and are not trained again")
     if not left:
-        return records
+        return Trained(cells, records, {})
     watch = _Watch(settings, ground, cells, runs, records)
     images = _images(settings, ground)
     teachers = {str(cell.name): str(cell.teacher.name) for cell in left if cell.teacher is not None}
@@ -63,14 +80,7 @@ def train_cells(stage: Stage, settings: StudySettings, ground: Ground, cells: Se
     except BaseException:
         runs.abandon()
         raise
-    if failures:
-        named = "; ".join(f"{name}: {why}" for name, why in list(failures.items())[:_MOST_NAMED])
-        more = f"; and {len(failures) - _MOST_NAMED} more" if len(failures) > _MOST_NAMED else ""
-        raise RunError(
-            f"study: {len(failures)} of {len(cells)} cells failed, the others stand and will not be trained again, the "
-            f"test sets are closed: {named}{more}"
-        )
-    return records
+    return Trained(cells, records, failures)
 
 
 def _images(settings: StudySettings, ground: Ground) -> StudyImages:
@@ -166,12 +176,3 @@ class _Watch:
             return ""
         seconds = (time.perf_counter() - self._started) * views_left / self._views_done
         return f"  about {duration(seconds)} left"
-
-
-def means(records: Mapping[str, CellRecord]) -> dict[str, float]:
-    """Mean validation AUC of each arm and budget, for MLflow."""
-    found: dict[str, list[float]] = {}
-    for name, record in records.items():
-        arm, budget, *_ = name.split("/")
-        found.setdefault(f"val_auc.{arm}.{budget}", []).append(record.validation.auc)
-    return {name: float(np.mean(values)) for name, values in found.items()}

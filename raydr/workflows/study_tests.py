@@ -1,6 +1,7 @@
 """The last phase of a study: its test sets are opened, every cell is scored, and that it was done is written down."""
 
 import dataclasses
+import datetime
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,13 +21,14 @@ from raydr.config.jobs import StudySettings
 from raydr.engine.package import NUM_OUTPUTS
 from raydr.inference.scoring import score_table
 from raydr.metrics.judged import judged_images
+from raydr.reporting.study_findings import openings_told
+from raydr.reporting.study_report import Opening
 from raydr.study.records import AucFigures, auc_figures
 from raydr.study.tasks import score_cells
 from raydr.workflows.console import say
 from raydr.workflows.images import small_pool
 from raydr.workflows.job import Stage
 from raydr.workflows.model_scores import exam_referable, read_exams, test_rows
-from raydr.workflows.result import now
 from raydr.workflows.scored import described
 from raydr.workflows.scores import scored_images
 from raydr.workflows.study_cells import SCORED, SCORES, share_of
@@ -36,19 +38,6 @@ from raydr.workflows.trials import check_images_fit
 
 OPENINGS: Final = "openings.json"
 _UNREADABLE: Final = "unreadable: the photograph could not be decoded"
-
-
-@dataclass(frozen=True, slots=True)
-class Opening:
-    """One time that test images were read to score cells."""
-
-    time: str
-    """UTC, ISO 8601."""
-    identity: str
-    """Digest of arms, pretrainings, preprocessing and images."""
-    num_cells: int
-    """That were scored."""
-    versions: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +69,7 @@ def open_tests(
     found = {str(cell.name): _standing(cell) for cell in cells}
     left = {str(cell.name): cell for cell in cells if found[str(cell.name)] is None}
     if left:
-        _write_down(stage, study_identity(settings, ground), num_cells=len(left))
+        _write_down(stage, study_identity(settings, ground), num_models=len(left))
         found |= _score(stage, settings, ground, left)
     return {name: figures for name, figures in found.items() if figures is not None}
 
@@ -89,31 +78,18 @@ def openings(stage: Stage) -> list[Opening]:
     """Every time that the test sets were opened, the first one first."""
     uri = stage.path(OPENINGS)
     content: list[dict[str, Any]] = json.loads(storage.read_bytes(uri)) if storage.exists(uri) else []
-    return [Opening(**entry) for entry in content]
+    return [Opening(**{**entry, "time": datetime.datetime.fromisoformat(entry["time"])}) for entry in content]
 
 
-def opening_note(found: Sequence[Opening]) -> str:
-    """How often the test sets have been opened and with what, in words."""
-    if not found:
-        return "The test sets have not been opened."
-    first, last = found[0], found[-1]
-    others = [one for one in found[:-1] if one.identity != last.identity]
-    if not others:
-        again = "" if len(found) == 1 else f", {len(found)} times, each time with these settings"
-        return f"The test sets were opened first on {first.time}{again}."
-    return (
-        f"The test sets were opened before, on {others[0].time}, with other settings: what was chosen since then was "
-        f"chosen with their figures in reach ({len(found)} openings in all, {len(others)} with other settings)."
-    )
-
-
-def _write_down(stage: Stage, identity: str, *, num_cells: int) -> None:
+def _write_down(stage: Stage, identity: str, *, num_models: int) -> None:
     """Note that the test sets are being opened, before they are."""
+    time = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
     versions = {"raydr": raydr.__version__, "torch": torch.__version__, "timm": timm.__version__}
-    found = [*openings(stage), Opening(now(), identity, num_cells, versions)]
-    content = json.dumps([dataclasses.asdict(one) for one in found], indent=2)
-    storage.write_bytes(stage.path(OPENINGS), content.encode())
-    say(f"  {opening_note(found)}")
+    found = [*openings(stage), Opening(time, identity, num_models, versions)]
+    content = [{**dataclasses.asdict(one), "time": one.time.isoformat()} for one in found]
+    storage.write_bytes(stage.path(OPENINGS), json.dumps(content, indent=2).encode())
+    for line in openings_told(found, identity):
+        say(f"  {line}")
 
 
 def _score(
