@@ -162,9 +162,11 @@ def test_a_named_pretraining_is_where_it_starts_and_another_one_changes_it(plan,
 
 
 def test_networks_and_losses_that_cannot_be_built_are_told_before_anything_starts():
-    with pytest.raises(InputError, match="arms.scratch.model.backbone: timm knows no model 'resnet'"):
+    with pytest.raises(InputError, match=r"arms\.scratch\.model.backbone: timm knows no model 'resnet'"):
         check_arms(study(with_arm("scratch", model={"backbone": "resnet", "weights": "none"})))
-    with pytest.raises(InputError, match="arms.student.distillation.decoupled_weight: needs a teacher of five grades"):
+    with pytest.raises(
+        InputError, match=r"arms\.student\.distillation\.decoupled_weight: needs a teacher of five grades"
+    ):
         check_arms(study(with_arm("student", distillation={"decoupled_weight": 1.0})))
     check_arms(
         study(
