@@ -70,8 +70,8 @@ def train_cells(stage: Stage, settings: StudySettings, ground: Ground, cells: Se
         say(f"  {len(records)} of {len(cells)} cells stand and are not trained again")
     if not left:
         return Trained(cells, records, {})
-    watch = _Watch(settings, ground, cells, runs, records)
     images = _images(settings, ground)
+    watch = _Watch(settings, ground, cells, runs, records)
     teachers = {str(cell.name): str(cell.teacher.name) for cell in left if cell.teacher is not None}
     try:
         failures = run_cells(
