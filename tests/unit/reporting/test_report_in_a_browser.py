@@ -1,7 +1,5 @@
 """The report in a real browser: nothing is loaded, nothing goes wrong, it fits a phone, the threshold moves calls."""
 
-import os
-import shutil
 from datetime import UTC, datetime
 
 import numpy as np
@@ -14,14 +12,7 @@ from raydr.metrics.operating import at_threshold, choose_operating_points
 from raydr.metrics.scored_images import ScoredImages
 from raydr.reporting.report import Report, ScoredPicture, write_report
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.skipif(
-        not (CHROMIUM and DRIVER), reason="no browser: chromium and chromedriver (Debian: chromium-driver) are missing"
-    ),
-]
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 WIDTHS = {"desk": 1280, "phone": 390}
 COUNTS = {"tp": "true_positives", "fp": "false_positives", "tn": "true_negatives", "fn": "false_negatives"}
 
@@ -68,28 +59,9 @@ def page(images, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def browser(page):
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is missing: it comes with the extra `dev`")
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for word in ("--headless=new", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"):
-        options.add_argument(word)
-    if os.geteuid() == 0:
-        options.add_argument("--no-sandbox")  # Chromium has none for root
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=DRIVER))
-    try:
-        driver.get(page.as_uri())
-        yield driver
-    finally:
-        driver.quit()
-
-
-def show(browser, width, *, scheme="light"):
-    features = [{"name": "prefers-color-scheme", "value": scheme}]
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+def browser(chromium, page):
+    chromium.get(page.as_uri())
+    return chromium
 
 
 def move(browser, step):
@@ -110,8 +82,8 @@ def calls(browser, place):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
-def test_the_page_fits_its_width_and_can_be_looked_at(browser, tmp_path, width, scheme):
-    show(browser, width, scheme=scheme)
+def test_the_page_fits_its_width_and_can_be_looked_at(browser, show, tmp_path, width, scheme):
+    show(width, scheme=scheme)
     widths = browser.execute_script(
         "return [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
     )
@@ -152,8 +124,8 @@ def test_a_chosen_threshold_is_one_press_away_and_its_ring_lies_on_the_curve(bro
     assert up == pytest.approx(float(shown["Sensitivity"]), abs=1e-3)
 
 
-def test_a_curve_is_read_where_the_pointer_is(browser):
-    show(browser, WIDTHS["desk"])
+def test_a_curve_is_read_where_the_pointer_is(browser, show):
+    show(WIDTHS["desk"])
     browser.execute_script(
         "const curve = document.querySelector('#curves path[data-values]'), svg = curve.closest('svg');"
         "svg.scrollIntoView({block: 'center', behavior: 'instant'});"

@@ -38,6 +38,12 @@ def test_while_the_test_sets_are_closed_the_validation_figures_are_told():
     assert [(finding.test, finding.shown.auc.mean) for finding in found] == [(None, 0.8)]
 
 
+def test_of_several_test_sets_the_first_one_is_told():
+    found = findings(label_efficiency(study_cells()))
+    assert {finding.test.dataset for finding in found} == {"eyepacs192"}
+    assert {finding.validation.dataset for finding in found} == {VALIDATION}
+
+
 def test_a_test_figure_moves_no_choice():
     cells = study_cells()
     worse = [c if c.dataset == VALIDATION else dataclasses.replace(c, auc=1 - c.auc) for c in cells]

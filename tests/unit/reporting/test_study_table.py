@@ -18,6 +18,7 @@ def lines(text):
 
 def read(text):
     """A number as a file has it; NaN where it is empty."""
+    assert text != "nan"
     return float(text) if text else math.nan
 
 
