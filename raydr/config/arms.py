@@ -34,7 +34,9 @@ def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 def _at(kind: type[StageSettings], arm: Section, overrides: Mapping[str, Any]) -> StageSettings:
     """What an arm, which inherits from ``kind``, trains where some keys are others."""
     own = kind.model_validate(arm.model_dump(mode="json", include=set(kind.model_fields)))
-    return with_overrides(own, overrides)
+    found = with_overrides(own, overrides)
+    with_overrides(arm, overrides)  # what an arm checks beyond its stage
+    return found
 
 
 AtBudgets = Annotated[dict[str, dict[str, Any]], BeforeValidator(_as_dotted)]

@@ -19,8 +19,6 @@ from raydr.workflows.study_plan import Cell, Ground, orders_of
 from raydr.workflows.study_runs import CellRuns
 from raydr.workflows.trials import check_images_fit
 
-SCORES, SCORED = "scores.parquet", "scores.json"
-"""A cell's scores on the test sets, and the figures that say whose they are."""
 _MOST_NAMED = 5
 
 
@@ -129,10 +127,10 @@ class _Watch:
         self._started = time.perf_counter()
 
     def begin(self, name: str) -> CellOrders:
-        """What a cell is told; what older settings have left in its folder vouches for nothing from here on."""
+        """What a cell is told; what it was with other settings is deleted first: it must vouch for nothing new."""
         cell = self._cells[name]
-        for file in (RECORD, SCORED, SCORES):
-            storage.delete_file(storage.join(cell.folder, file))
+        if storage.exists(storage.join(cell.folder, RECORD)):
+            storage.delete_folder(cell.folder)
         run_id = self._runs.begin(cell)
         threads = share_of(self._settings).num_threads
         return orders_of(cell, self._settings, self._ground, num_threads=threads, run_id=run_id)

@@ -31,12 +31,14 @@ from raydr.workflows.job import Stage
 from raydr.workflows.model_scores import exam_referable, read_exams, test_rows
 from raydr.workflows.scored import described
 from raydr.workflows.scores import scored_images
-from raydr.workflows.study_cells import SCORED, SCORES, share_of
+from raydr.workflows.study_cells import share_of
 from raydr.workflows.study_plan import Cell, Ground, study_identity
 from raydr.workflows.study_runs import CellRuns
 from raydr.workflows.trials import check_images_fit
 
 OPENINGS: Final = "openings.json"
+_SCORES, _SCORED = "scores.parquet", "scores.json"
+"""Of a cell: its scores on the test sets, and the figures that say whose they are."""
 _UNREADABLE: Final = "unreadable: the photograph could not be decoded"
 
 
@@ -136,18 +138,18 @@ def _figures(table: pa.Table) -> dict[str, AucFigures]:
 
 
 def _keep(cell: Cell, table: pa.Table, figures: Mapping[str, AucFigures]) -> None:
-    storage.write_table(storage.join(cell.folder, SCORES), table)
+    storage.write_table(storage.join(cell.folder, _SCORES), table)
     content = {
         "identity": cell.identity,
         "auc": {name: dataclasses.asdict(one) for name, one in figures.items()},
     }
-    storage.write_bytes(storage.join(cell.folder, SCORED), json.dumps(content, indent=2).encode())
+    storage.write_bytes(storage.join(cell.folder, _SCORED), json.dumps(content, indent=2).encode())
 
 
 def _standing(cell: Cell) -> dict[str, AucFigures] | None:
     """The figures that the cell has been given before, None where it has none, or others' ones."""
-    uri = storage.join(cell.folder, SCORED)
-    if not storage.exists(uri) or not storage.exists(storage.join(cell.folder, SCORES)):
+    uri = storage.join(cell.folder, _SCORED)
+    if not storage.exists(uri) or not storage.exists(storage.join(cell.folder, _SCORES)):
         return None
     content = json.loads(storage.read_bytes(uri))
     if content["identity"] != cell.identity:
