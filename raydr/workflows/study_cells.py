@@ -20,6 +20,7 @@ from raydr.workflows.study_runs import CellRuns
 from raydr.workflows.trials import check_images_fit
 
 _MOST_NAMED = 5
+_LEAST_SHARE = 0.01  # of the work done before its pace tells when the rest will be
 
 
 def share_of(settings: StudySettings) -> Share:
@@ -170,7 +171,7 @@ class _Watch:
 
     def _time_left(self) -> str:
         views_left = sum(self._views[name] for name in self._left)
-        if not views_left or not self._views_done:
+        if not views_left or self._views_done < _LEAST_SHARE * views_left:
             return ""
         seconds = (time.perf_counter() - self._started) * views_left / self._views_done
         return f"  about {duration(seconds)} left"
