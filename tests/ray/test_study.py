@@ -149,7 +149,7 @@ def test_every_cell_has_a_model_of_its_own_budget_and_a_run_below_the_studys(clo
     for name, row in rows.items():
         model = load_model(str(place.out / "cells" / name / "model"))
         budget = place.out / "budgets" / f"draw-{row['draw']}-{row['budget']}.parquet"
-        assert row["num_labels"] == len(read_budget(str(budget))) == int(row["budget"])
+        assert row["num_labels"] == len(read_budget(str(budget)))
         run = found[name]
         assert (run.info.status, run.data.tags["mlflow.parentRunId"]) == ("FINISHED", result.mlflow_run_id)
         assert run.data.metrics["best_val_auc"] == pytest.approx(row["auc"])
