@@ -221,7 +221,8 @@ def test_a_cell_that_fails_stops_its_student_and_no_other_and_closes_the_test_se
     settings = place.settings(arms, out=out, budgets=[8], draws=1, tracking={"enabled": False})
     with pytest.raises(RunError, match=r"2 of 4 cells failed, so the test sets stay closed") as error:
         study(settings)
-    assert "scratch/8/draw-0/seed-0: the loss is" in str(error.value)
+    assert "scratch/8/draw-0/seed-0: the " in str(error.value)
+    assert "lower optim.learning_rate" in str(error.value), "in the words of the training itself"
     assert "student/8/draw-0/seed-0: its teacher scratch/8/draw-0/seed-0 failed" in str(error.value)
     cells = place.folder / "failing" / "cells"
     assert {path.parts[-5] for path in cells.glob("*/*/*/*/result.json")} == {"probe", "fixmatch"}
