@@ -50,8 +50,9 @@ class Place:
 
     def __init__(self, folder):
         self.folder, self.out = folder, folder / "study"
-        write_phantoms(str(folder / "phantoms"), num_patients=24, seed=0, side_px=64)
-        write_phantoms(str(folder / "elsewhere"), num_patients=8, seed=1, side_px=64, camera="b", prefix="b")
+        drawn = {"side_px": 64, "prevalence": (0.4, 0.1, 0.2, 0.2, 0.1)}  # both classes are in every split
+        write_phantoms(str(folder / "phantoms"), num_patients=24, seed=0, **drawn)
+        write_phantoms(str(folder / "elsewhere"), num_patients=8, seed=1, camera="b", prefix="b", **drawn)
 
     def settings(self, arms: Mapping = ARMS, **more):
         def source(name, role):
