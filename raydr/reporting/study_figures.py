@@ -11,7 +11,7 @@ from markupsafe import Markup
 from raydr.metrics.label_efficiency import Spread
 from raydr.reporting.plot import Axis, Plot, nice_axis
 from raydr.reporting.study_table import Budget, StudyTable, signed
-from raydr.reporting.wording import counted, number
+from raydr.reporting.wording import count, counted, number
 
 _WIDTH: Final = 400.0
 _LEFT: Final = 52.0
@@ -93,9 +93,9 @@ def spread_apart(values: Sequence[float], gap: float, *, low: float, high: float
     Where there is not room for all of them the gap shrinks. By pooling neighbours that violate it (isotonic
     regression, doi:10.1214/aoms/1177728423), which stays the nearest when it is cut at the bounds.
     """
-    count = len(values)
-    gap = min(gap, (high - low) / max(1, count - 1))
-    order = sorted(range(count), key=lambda place: values[place])
+    total = len(values)
+    gap = min(gap, (high - low) / max(1, total - 1))
+    order = sorted(range(total), key=lambda place: values[place])
     pools: list[tuple[float, int]] = []  # mean and size
     for rank, place in enumerate(order):
         mean, size = values[place] - gap * rank, 1
@@ -103,9 +103,9 @@ def spread_apart(values: Sequence[float], gap: float, *, low: float, high: float
             other, others = pools.pop()
             mean, size = (mean * size + other * others) / (size + others), size + others
         pools.append((mean, size))
-    last = high - gap * (count - 1)
+    last = high - gap * (total - 1)
     level = [min(max(mean, low), max(low, last)) for mean, size in pools for _ in range(size)]
-    found = [0.0] * count
+    found = [0.0] * total
     for rank, place in enumerate(order):
         found[place] = level[rank] + gap * rank
     return found
@@ -149,7 +149,7 @@ def _label_axis(budgets: Sequence[Budget], width: float) -> Axis:
         bare.label,
         bare.ticks,
         is_log=True,
-        write=lambda value: f"{value:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}") if value in written else "",
+        write=lambda value: count(round(value)) if value in written else "",
     )
 
 
@@ -161,9 +161,11 @@ def _band(plot: Plot, line: _Line) -> None:
     """From the lowest to the highest, over the stretches of budgets that have more than one training."""
     for has_spread, group in groupby(line.points, key=lambda point: point[1].lowest < point[1].highest):
         stretch = [(budget.num_labels, spread) for budget, spread in group]
+        lows, highs = [(x, spread.lowest) for x, spread in stretch], [(x, spread.highest) for x, spread in stretch]
         if has_spread and len(stretch) > 1:
-            lows, highs = [(x, spread.lowest) for x, spread in stretch], [(x, spread.highest) for x, spread in stretch]
             plot.area(lows, highs, f"band {line.style}")
+        elif has_spread:  # a band of no width
+            plot.segment(lows[0], highs[0], f"whisker {line.style}")
 
 
 def _marks(plot: Plot, line: _Line, *, write: Callable[[float], str]) -> None:

@@ -117,19 +117,18 @@ def test_data_sets_share_their_scales():
             np.testing.assert_allclose(other.x, scales[0].x)
 
 
-def test_what_was_not_trained_has_no_mark_and_a_band_does_not_cross_a_single_draw():
-    cells = [
-        cell("a", labels, draw, 0.6 + labels / 5000 + draw / 50)
-        for labels in (50, 100, 200, 400, 800)
-        for draw in (0, 1)
-    ]
-    cells = [each for each in cells if not (each.num_labels == 200 and each.draw) and each.num_labels != 800]
-    cells.append(cell("b", 800, 0, 0.9))
-    svg, _ = drawn(cells, reference=None)
-    assert len(marks(svg, "arm-0")) == 4
-    assert len(paths(svg, "band", "arm-0")) == 1  # 50 and 100; a single budget has no width to fill
+def test_what_was_not_trained_has_no_mark_and_no_band_crosses_a_single_draw():
+    # Of 50, 100 and 400 labels two draws, of 200 one, of 800 none.
+    draws = [(labels, draw) for labels in (50, 100, 200, 400) for draw in (0, 1) if (labels, draw) != (200, 1)]
+    cells = [cell("a", labels, draw, 0.6 + labels / 5000 + draw / 50) for labels, draw in draws]
+    svg, _ = drawn([*cells, cell("b", 800, 0, 0.9)], reference=None)
     scales = Scales(svg)
-    assert max(x for x, _ in paths(svg, "band", "arm-0")[0]) == pytest.approx(scales(100, 0.6)[0], abs=0.2)
+    assert len(marks(svg, "arm-0")) == 4
+    (band,) = paths(svg, "band", "arm-0")
+    assert max(x for x, _ in band) == pytest.approx(scales(100, 0.6)[0], abs=0.2)
+    (whisker,) = re.findall(r'class="whisker arm-0" x1="(.+?)" y1="(.+?)" x2="(.+?)" y2="(.+?)"', svg)
+    wanted = [*scales(400, 0.68), *scales(400, 0.70)]
+    assert [float(end) for end in whisker] == pytest.approx(wanted, abs=0.2)
 
 
 def test_an_undefined_area_is_not_drawn():
