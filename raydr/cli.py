@@ -2,7 +2,6 @@
 
 import argparse
 import io
-import json
 import os
 import signal
 import sys
@@ -15,6 +14,7 @@ from typing import Any, ClassVar, Protocol
 
 from raydr import __version__
 from raydr.cluster_commands import add_doctor, add_progress_option, add_submit, doctor_settings, speak_as
+from raydr.config_commands import add_config, show_settings
 from raydr.errors import InputError, RunError, SettingsError, StoppedRun
 
 STORY = """\
@@ -39,6 +39,7 @@ VERBS = {
     "compare": "two models on the same patients: the difference of their AUC, with interval",
     "export": "a model as one file for other programs, ONNX or torch.export, checked against the original",
     "run": "the whole chain from one file; run again, it does only what is left",
+    "study": "what labels are worth: ways of learning against budgets of labels, a table and a curve",
     "plan": "how many CPUs feed how many GPUs, the bytes and the hours, before a cluster is rented",
 }
 
@@ -46,6 +47,7 @@ EXAMPLES = """\
 examples:
   raydr run --config jobs/demo.toml                        the whole chain on made-up eyes, minutes on a laptop
   raydr run --config jobs/run.toml --config cluster/local.toml --set seed=1
+  raydr study --config jobs/label_efficiency.toml          AUC against number of labels, an arm a line
   raydr predict --model runs/demo/search/model --images photos/ --out scores.parquet
   raydr compare runs/a/evaluate-student runs/b/evaluate-student --out a-or-b
   raydr evaluate --scores scores.csv --labels labels.csv --out evaluation
@@ -150,20 +152,8 @@ def build_parser() -> argparse.ArgumentParser:
         one.set_defaults(command=_run_verb)
     add_submit(verbs, settings_of=_settings_of)
     _add_settings_options(add_doctor(verbs), "doctor")
-    config = verbs.add_parser("config", help="check, show and describe settings", formatter_class=plain)
-    actions = config.add_subparsers(title="actions", dest="action", metavar="ACTION", required=True)
-    check = actions.add_parser("check", help="validate job files and overlays, one line a file")
-    check.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a TOML file, or a folder of them")
-    check.set_defaults(command=_config_check)
-    show = actions.add_parser("show", help="the effective settings as TOML: what a verb would run with")
-    shown = show.add_subparsers(title="verbs", dest="shown", metavar="VERB", required=True)
-    for verb, text in VERBS.items():
-        one = shown.add_parser(verb, help=text)
+    for verb, one in add_config(verbs, VERBS, settings_of=_settings):
         _add_settings_options(one, verb)
-        one.set_defaults(command=_config_show)
-    schema = actions.add_parser("schema", help="every setting of a verb as a JSON schema")
-    schema.add_argument("shown", choices=VERBS, metavar="VERB")
-    schema.set_defaults(command=_config_schema)
     return parser
 
 
@@ -207,7 +197,7 @@ def _settings_of(words: Sequence[str]) -> Any:
 def _run_verb(options: argparse.Namespace) -> None:
     settings = _settings(options.verb, options)
     if options.dry_run:
-        _show(settings)
+        show_settings(settings)
         return
     from raydr.workflows.environment import set_environment
 
@@ -227,40 +217,6 @@ def dispatch(verb: str, settings: Any) -> StageResult:
 
     result: StageResult = workflow_of(verb)(settings)
     return result
-
-
-def _config_check(options: argparse.Namespace) -> None:
-    from raydr.config.load import check
-
-    problems: list[str] = []
-    for path in options.paths:
-        files = sorted(path.rglob("*.toml")) if path.is_dir() else [path]
-        if not files:
-            problems.append(f"{path}: holds no TOML files")
-        for file in files:
-            try:
-                sys.stdout.write(f"ok {file} {check(file)}\n")
-            except SettingsError as error:
-                problems += error.lines
-    if problems:
-        raise SettingsError(problems)
-
-
-def _config_show(options: argparse.Namespace) -> None:
-    _show(_settings(options.shown, options), documented=True)
-
-
-def _show(settings: Any, *, documented: bool = False) -> None:
-    from raydr.config.show import as_toml
-    from raydr.tracking.store import without_credentials
-
-    sys.stdout.write(without_credentials(as_toml(settings, documented=documented)))
-
-
-def _config_schema(options: argparse.Namespace) -> None:
-    from raydr.config.jobs import JOBS
-
-    sys.stdout.write(json.dumps(JOBS[options.shown].model_json_schema(), indent=2) + "\n")
 
 
 @contextmanager

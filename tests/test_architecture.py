@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "raydr").rglob("*.py"))
-RAY_EDGE = ("data", "training", "search", "inference", "workflows")
+RAY_EDGE = ("data", "training", "search", "study", "inference", "workflows")
 MLFLOW_EDGE = ("tracking",)
 
 

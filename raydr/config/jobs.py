@@ -34,6 +34,7 @@ from raydr.config.stages import (
     PretrainStage,
     SearchStage,
 )
+from raydr.config.study import StudyStage
 
 __all__ = [
     "JOBS",
@@ -57,6 +58,7 @@ __all__ = [
     "RunSettings",
     "SearchSettings",
     "SearchStage",
+    "StudySettings",
 ]
 
 
@@ -209,6 +211,12 @@ class RunSettings(Job):
         return self
 
 
+class StudySettings(StudyStage, Job):
+    """Settings of `raydr study`."""
+
+    job: Literal["study"]
+
+
 class PlanSettings(Job):
     """Settings of `raydr plan`; the sections of preprocess, prepare and pretrain are those of `raydr run`."""
 
@@ -264,5 +272,6 @@ JOBS: dict[str, type[Job]] = {
     "compare": CompareSettings,
     "export": ExportSettings,
     "run": RunSettings,
+    "study": StudySettings,
     "plan": PlanSettings,
 }

@@ -57,7 +57,7 @@ def build_index(sources: Sequence[Source], *, splits: SplitRule, budget: BudgetR
         table = found.rows.set_column(place, found.rows.schema.field(place), pa.array(split, pa.string()))
         tables.append(table.filter(pc.is_valid(table["split"])))
     manifest = pa.concat_tables(tables).combine_chunks()
-    drawn = _drawn_budget(manifest, budget)
+    drawn = drawn_budget(manifest, budget)
     return IndexResult(
         manifest=manifest,
         budget=drawn,
@@ -81,7 +81,12 @@ def _check_names(sources: Sequence[Source]) -> None:
             raise InputError(f"sources: {name!r} names two datasets")
 
 
-def _drawn_budget(manifest: pa.Table, rule: BudgetRule) -> pa.Table:
+def drawn_budget(manifest: pa.Table, rule: BudgetRule) -> pa.Table:
+    """A label budget of a manifest's training patients, as `raydr.data.budget.budget_table`.
+
+    Raises:
+        InputError: No training image has a grade, or fewer have than are wanted.
+    """
     grades, splits = grades_of(manifest), np.asarray(manifest["split"].to_pylist())
     rows = np.flatnonzero((splits == "train") & (grades >= 0))
     if not len(rows):

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import pyarrow.fs as pafs
-import ray
 import torch
 from ray import tune
 
@@ -18,10 +17,10 @@ from raydr.config.stages import DistillStage
 from raydr.engine.batch import Pool
 from raydr.engine.context import SaveState
 from raydr.engine.sources import ShuffledPool, local_batch_size
-from raydr.engine.wish import Wish
 from raydr.learning.assignment import Assignment
 from raydr.learning.distil import DistilImages, Teaching, distil
 from raydr.learning.validation import VALIDATION_AUC
+from raydr.training.single import SingleContext
 from raydr.training.states import NUM_RESUMABLE, SavedStates
 
 ROW: Final = "row"
@@ -44,7 +43,7 @@ def folder_prefix(number: int) -> str:
     return f"trial-{number:05d}-"
 
 
-class TuneContext:
+class TuneContext(SingleContext):
     """Ray Tune's implementation of the engine's Context.
 
     Args:
@@ -53,29 +52,14 @@ class TuneContext:
         known_epochs: That are recorded of it; a state may have more, reported as the driver died.
     """
 
-    rank = 0
-    world_size = 1
-
     def __init__(self, folder: str, number: int, known_epochs: int) -> None:
         self._folder, self._number, self._known_epochs = folder, number, known_epochs
-
-    @property
-    def device(self) -> torch.device:
-        """The trial's GPU if it was given one."""
-        return torch.device("cuda" if ray.get_gpu_ids() else "cpu")
 
     def report(self, metrics: Mapping[str, float], save_state: SaveState) -> None:
         """Hand metrics and state to the scheduler, which may end the trial here."""
         with tempfile.TemporaryDirectory(prefix="raydr-state-") as scratch:
             save_state(Path(scratch))
             tune.report(as_result(metrics), checkpoint=tune.Checkpoint.from_directory(scratch))
-
-    def wish(self) -> Wish:
-        """The scheduler ends a trial by its reports."""
-        return Wish.GO_ON
-
-    def tell(self, figures: Mapping[str, float]) -> None:
-        """Trials are followed by their epochs."""
 
     def keep(self, step: int, save_state: SaveState) -> None:
         """Nothing is kept between epochs."""

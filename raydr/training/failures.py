@@ -39,6 +39,11 @@ def reasons(failures: Mapping[int, BaseException]) -> str:
     return "; ".join(f"worker {rank} failed: {text}" for text, rank in found.items())
 
 
+def reason(failure: BaseException) -> str:
+    """Why a task of Ray failed, in a line."""
+    return _last_line(_cause(failure))
+
+
 def _cause(failure: BaseException) -> BaseException:
     """What the worker's code raised, within Ray's wrappings."""
     for _ in range(2):

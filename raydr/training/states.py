@@ -99,16 +99,16 @@ class SavedStates:
             pafs.copy_files(self.path(name), scratch, source_filesystem=self.system)
             yield Path(scratch)
 
-    def drop_leftovers(self) -> None:
-        """Delete all but the newest states and what never became one; for when no training is under way.
+    def drop_leftovers(self, kept: int = NUM_RESUMABLE) -> None:
+        """Delete all but the newest states and what never became one; for when no state is being written.
 
         Ray Train deletes what it has listed; an attempt that is killed leaves more, gigabytes where nodes come and go.
         """
-        kept = self.names()[:NUM_RESUMABLE]
+        newest = self.names()[:kept]
         selector = pafs.FileSelector(self.folder, allow_not_found=True)
         for info in self.system.get_file_info(selector):
             is_ours = info.type == pafs.FileType.Directory and info.base_name.startswith(STATE_PREFIXES)
-            if is_ours and info.base_name not in kept:
+            if is_ours and info.base_name not in newest:
                 self.system.delete_dir(info.path)
 
     def drop_torn_list(self) -> bool:

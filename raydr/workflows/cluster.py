@@ -70,7 +70,7 @@ def _init(address: str | None, settings: ClusterSettings) -> None:
                 f"cluster: {address} cannot be joined ({' '.join(str(error).split()) or type(error).__name__}); is it "
                 "up, and are RAY_AUTH_MODE and RAY_AUTH_TOKEN those that it was started with?"
             ) from error
-        say(f"cluster: joined {address}: {_room()}")
+        say(f"cluster: joined {address}: {room()}")
     else:
         with _on_loopback():
             ray.init(
@@ -81,7 +81,7 @@ def _init(address: str | None, settings: ClusterSettings) -> None:
                 log_to_driver=False,
                 logging_level=logging.WARNING,
             )
-        say(f"cluster: started on this machine: {_room()}")
+        say(f"cluster: started on this machine: {room()}")
 
 
 @contextlib.contextmanager
@@ -129,7 +129,8 @@ def _signals_kept() -> Iterator[None]:
         signal.signal(signal.SIGTERM, handler)
 
 
-def _room() -> str:
+def room() -> str:
+    """What the connected cluster has, in words."""
     have = ray.cluster_resources()  # type: ignore[no-untyped-call]
     gpus = f", {have['GPU']:g} GPUs" if have.get("GPU") else ""
     return f"{have.get('CPU', 0):g} CPUs{gpus}, object store {have.get('object_store_memory', 0) / 2**30:.1f} GiB"

@@ -41,6 +41,16 @@ def model_input(weights: str) -> str | None:
     return None if weights in ("none", "timm") else weights
 
 
+def check_start(key: str, backbone: str, weights: str) -> None:
+    """Raise InputError, naming ``key``, for a backbone that timm does not know or cannot start from the weights."""
+    check_backbone(backbone, key)
+    folder = model_input(weights)
+    if folder is None or not storage.exists(storage.join(folder, DESCRIPTION)):
+        return
+    if (found := read_description(folder).backbone) != backbone:
+        raise InputError(f"{key}: {folder} is a {found!r}, from which a {backbone!r} cannot start; see model.weights")
+
+
 @dataclass(frozen=True, slots=True)
 class Lesson:
     """What is to be learned: which loop, with which settings, from which images."""

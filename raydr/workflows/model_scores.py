@@ -43,7 +43,7 @@ def score_model(settings: EvaluateSettings, data: DataSettings, folder: str) -> 
     """
     manifest = read_manifest(data.manifest)
     exams = read_exams(data.manifest)
-    referable = _exam_referable(manifest, exams)
+    referable = exam_referable(manifest, exams)
     tests = test_rows(manifest, settings.datasets, data.manifest, referable=referable)
     validation = rows_where(manifest, split="val")
     rows = np.concatenate([tests, validation[grades_of(manifest)[validation] >= 0]])
@@ -121,7 +121,7 @@ def read_exams(manifest: str) -> pa.Table:
         raise InputError(f"{uri}: cannot be read as the exams of `index`: {storage.cause_of(error)}") from None
 
 
-def _exam_referable(manifest: pa.Table, exams: pa.Table) -> pa.Array:
+def exam_referable(manifest: pa.Table, exams: pa.Table) -> pa.Array:
     """For each row whether its exam is referable, null where that has no reference standard."""
     keys = zip(exams["dataset"].to_pylist(), exams["exam_id"].to_pylist(), strict=True)
     known = dict(zip(keys, exams["referable"].to_pylist(), strict=True))

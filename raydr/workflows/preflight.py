@@ -16,12 +16,14 @@ from raydr.config.jobs import (
     PretrainSettings,
     RunSettings,
     SearchSettings,
+    StudySettings,
 )
 from raydr.data.node_reports import NodeProbes
 from raydr.data.nodes import Node, alive_nodes
 from raydr.errors import InputError
 from raydr.inference.placement import check_scoring_room
 from raydr.search.room import check_trial_room
+from raydr.study.tasks import check_cell_room
 from raydr.training.room import check_room
 from raydr.workflows.cluster import address_of, connected
 from raydr.workflows.console import say
@@ -30,7 +32,7 @@ from raydr.workflows.result import beside
 _PATIENCE_S: Final = 30.0
 _JOINING_S: Final = 30.0
 _LOOK_EVERY_S: Final = 1.0
-_TRAINING: Final = (PretrainSettings, FinetuneSettings, DistillSettings, SearchSettings, RunSettings)
+_TRAINING: Final = (PretrainSettings, FinetuneSettings, DistillSettings, SearchSettings, RunSettings, StudySettings)
 
 
 @contextlib.contextmanager
@@ -74,6 +76,8 @@ def check_placement(settings: Job, nodes: Sequence[Node]) -> None:
     if isinstance(settings, SearchSettings | RunSettings):
         stage = settings.search if isinstance(settings, RunSettings) else settings
         check_trial_room(stage, settings.cluster, nodes)
+    if isinstance(settings, StudySettings):
+        check_cell_room(settings.cpus_per_cell, settings.gpus_per_cell, settings.cluster, nodes)
     if isinstance(settings, EvaluateSettings | PredictSettings) and not settings.cluster.autoscaling:
         check_scoring_room(settings.cluster.gpus_per_worker, nodes)
 

@@ -32,7 +32,7 @@ def evaluate_scores(
     return [
         evaluate_dataset(
             name,
-            _scored_images(tested.filter(pc.equal(tested["dataset"], name))),
+            scored_images(tested.filter(pc.equal(tested["dataset"], name))),
             points,
             prevalence=settings.prevalence,
             temperature=temperature,
@@ -65,7 +65,7 @@ def _temperature(scores: pa.Table) -> float | None:
 
 def _validation(scores: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Grade and probability of the validation images that have both."""
-    images = _scored_images(scores.filter(_is_validation(scores)))
+    images = scored_images(scores.filter(_is_validation(scores)))
     used = (images.grade >= 0) & np.isfinite(images.probability)
     return images.grade[used], images.probability[used]
 
@@ -74,7 +74,9 @@ def _is_validation(scores: pa.Table) -> pa.ChunkedArray:
     return pc.fill_null(pc.equal(scores["split"], "val"), False)  # noqa: FBT003  # pyarrow's own
 
 
-def _scored_images(table: pa.Table) -> ScoredImages:
+def scored_images(table: pa.Table) -> ScoredImages:
+    """The rows of a table of scores (`Scored`) as the metrics take them."""
+
     def is_known(name: str) -> bool:
         return bool(table[name].null_count < table.num_rows)
 

@@ -3,17 +3,15 @@
 import itertools
 import time
 
-from raydr import storage
 from raydr.build import check_losses
 from raydr.config.jobs import SearchSettings
 from raydr.config.override import with_overrides
 from raydr.config.space import extremes, hand_set
-from raydr.engine.package import DESCRIPTION, NUM_OUTPUTS, Head, read_description
+from raydr.engine.package import NUM_OUTPUTS, Head
 from raydr.errors import InputError
-from raydr.models.backbone import check_backbone
 from raydr.workflows.images import rows_of, validation_patients
 from raydr.workflows.job import Outcome, Pipeline, Stage, perform
-from raydr.workflows.learn import inputs_of, model_input
+from raydr.workflows.learn import check_start, inputs_of, model_input
 from raydr.workflows.outcome import conclude, say_best
 from raydr.workflows.preflight import ready
 from raydr.workflows.refit import refit
@@ -34,7 +32,7 @@ def search(settings: SearchSettings, *, pipeline: Pipeline | None = None) -> Sta
         clock = [time.perf_counter()]
         num_views = settings.distill.distillation.teacher_views
         with ready(settings):
-            check_images_fit(settings.cluster, num_images=len(rows.train), side_px=teacher.preprocess.side_px)
+            check_images_fit("search", settings.cluster, num_images=len(rows.train), side_px=teacher.preprocess.side_px)
             taught = teach(
                 stage.path(outputs_name(stage.inputs, num_views)) if asks_beforehand else None,
                 teacher=settings.teacher,
@@ -94,14 +92,5 @@ def _check_students(settings: SearchSettings, head: Head) -> bool:
         check_losses(student.distillation, NUM_OUTPUTS[head])
         starts.setdefault((student.model.backbone, student.model.weights), key)
     for (backbone, weights), key in starts.items():  # each once: weights may lie far away
-        _check_start(key, backbone, weights)
+        check_start(key, backbone, weights)
     return any(student.distillation.asks_beforehand for _, student in students)
-
-
-def _check_start(key: str, backbone: str, weights: str) -> None:
-    check_backbone(backbone, key)
-    folder = model_input(weights)
-    if folder is None or not storage.exists(storage.join(folder, DESCRIPTION)):
-        return
-    if (found := read_description(folder).backbone) != backbone:
-        raise InputError(f"{key}: {folder} is a {found!r}, from which a {backbone!r} cannot start; see model.weights")

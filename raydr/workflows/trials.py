@@ -150,8 +150,8 @@ def _max_parallel(settings: SearchSettings) -> int | None:
     return max(1, min(int(have.get(kind, 0.0) / need) for need, kind in needs if need))
 
 
-def check_images_fit(cluster: ClusterSettings, *, num_images: int, side_px: int) -> None:
-    """Raise InputError where the object store, in which trials share the decoded images, cannot hold them.
+def check_images_fit(verb: str, cluster: ClusterSettings, *, num_images: int, side_px: int) -> None:
+    """Raise InputError where the object store, in which trainings share the decoded images, cannot hold them.
 
     That of a cluster which grows on demand is not known; what does not fit one node goes to its disk.
     """
@@ -162,7 +162,7 @@ def check_images_fit(cluster: ClusterSettings, *, num_images: int, side_px: int)
     if need > 0.8 * have:
         remedy = "raise cluster.object_store_mib" if address_of(cluster) is None else "give its nodes more of it"
         raise InputError(
-            f"search: {num_images} training images of {side_px} pixels take {need / 2**30:.1f} GiB decoded, the object "
+            f"{verb}: {num_images} training images of {side_px} pixels take {need / 2**30:.1f} GiB decoded, the object "
             f"store has {have / 2**30:.1f} GiB; {remedy} or lower preprocess.side_px"
         )
 

@@ -1,0 +1,1 @@
+"""A study's cells as tasks of Ray."""
