@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import ray
 import torch
 
-from raydr.engine.context import Wish
+from raydr.engine.wish import Wish
 
 
 class SingleContext:
