@@ -149,6 +149,9 @@ class FinetuneStage(LearningStage):
     teaches the student, the first of them is what is tested as the teacher."""
     keep: Literal["best", "last"] = "best"
     """The epoch whose weights are kept: the best on the validation patients, or the last."""
+    validate_every_epochs: PositiveInt = 1
+    """Epochs between two looks at the validation patients; the last epoch is always looked at. With few labels,
+    validation takes longer than training: 5 or 10 save most of it."""
 
     @model_validator(mode="after")
     def _head_is_somewhere(self) -> Self:

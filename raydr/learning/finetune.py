@@ -48,6 +48,11 @@ def finetune(settings: FinetuneStage, images: FinetuneImages, assignment: Assign
     )
     keep_best = VALIDATION_AUC if settings.keep == "best" and len(images.validation) else None
     plan = assignment.plan(settings.optim, keep_best=keep_best)
-    progress = fit(training, plan, context, validation_auc(network, images.validation, context, assignment.patients))
+
+    def is_due(epoch: int) -> bool:
+        return (epoch + 1) % settings.validate_every_epochs == 0 or epoch + 1 == settings.optim.epochs
+
+    validate = validation_auc(network, images.validation, context, assignment.patients, is_due)
+    progress = fit(training, plan, context, validate)
     finish_classifier(network, settings.model, settings.head.kind, images.validation, assignment, context)
     return progress

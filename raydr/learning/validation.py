@@ -1,6 +1,6 @@
 """The validation patients' part in a classifier's training: every epoch's AUC and, at the end, the thresholds."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -23,7 +23,11 @@ VALIDATION_AUC, STANDARD_ERROR = "val_auc", "val_auc_se"
 
 
 def validation_auc(
-    network: Classifier, validation: Pool, context: Context, patients: Mapping[int, int] | None = None
+    network: Classifier,
+    validation: Pool,
+    context: Context,
+    patients: Mapping[int, int] | None = None,
+    is_due: Callable[[int], bool] = lambda _epoch: True,
 ) -> Validate:
     """A function that scores the validation patients after an epoch, over the whole set whatever the workers.
 
@@ -32,13 +36,14 @@ def validation_auc(
         validation: The patients' images.
         context: This worker's.
         patients: As `Assignment.patients`; the standard error takes them as its unit.
+        is_due: Whether an epoch, the first of which is 0, is followed by a look at them.
     """
     known = patients or {}
     patient = np.array([known.get(row, -1 - row) for row in validation.row.tolist()], dtype=np.int64)
     truth = validation.grade >= REFERABLE_GRADE
 
-    def validate(_epoch: int) -> dict[str, float]:
-        if not len(validation):
+    def validate(epoch: int) -> dict[str, float]:
+        if not len(validation) or not is_due(epoch):
             return {}
         scores = _probability(network, validation, context)
         return {VALIDATION_AUC: auc(truth, scores), STANDARD_ERROR: auc_standard_error(truth, scores, patient)}

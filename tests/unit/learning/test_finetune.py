@@ -1,4 +1,4 @@
-"""Fine-tuning goes on with a classifier, head and all, where it is told to."""
+"""Fine-tuning: where the head starts, when the validation patients are looked at."""
 
 import numpy as np
 import torch
@@ -40,3 +40,23 @@ def test_a_classifier_is_trained_on_with_its_head_or_with_a_fresh_one(tmp_path):
     torch.testing.assert_close(heads["weights"], start.head.weight, rtol=0, atol=1e-4)
     assert not torch.equal(heads["weights"], start.head.weight)
     assert (heads["fresh"] - start.head.weight).abs().max() > 1e-2
+
+
+def test_validation_patients_are_looked_at_when_it_is_due_and_after_the_last_epoch(tmp_path):
+    draw = np.random.default_rng(0)
+    pool = Pool(draw.integers(0, 256, (8, 3, 32, 32), dtype=np.uint8), np.arange(8), np.arange(8) % 2 * 3)
+    settings = FinetuneStage.model_validate(
+        {
+            "model": {"backbone": "test_vit", "weights": "none"},
+            "optim": {"epochs": 5, "batch_size": 8},
+            "validate_every_epochs": 2,
+        }
+    )
+    images = FinetuneImages(ShuffledPool(pool, 8, seed=0), pool, pool)
+    progress = finetune(
+        settings, images, Assignment(PREPROCESS, None, seed=0, settings_digest="d"), LocalContext(tmp_path)
+    )
+    looked_at = [epoch for epoch, row in enumerate(progress.history) if "val_auc" in row]
+    assert looked_at == [1, 3, 4]
+    assert progress.best_epoch in looked_at
+    assert progress.best_value == max(progress.history[epoch]["val_auc"] for epoch in looked_at)
