@@ -46,13 +46,13 @@ def test_two_workers_have_the_loss_and_the_gradient_of_one_process(case, of_rank
     assert max(differences(case, of_ranks, alone)) < 1e-3
 
 
-@pytest.mark.parametrize("method", set(METHODS) - set(WITHOUT_BATCH_NORM))
+@pytest.mark.parametrize("method", sorted(set(METHODS) - set(WITHOUT_BATCH_NORM)))
 def test_workers_with_batch_statistics_of_their_own_have_another_gradient(method, of_ranks, alone):
     """So the test above can fail: it sees whose images the statistics are of."""
     assert min(differences(Case(method, "local"), of_ranks, alone)) > 0.05
 
 
-@pytest.mark.parametrize("method", set(METHODS) - set(WITHOUT_SECOND_VIEW))
+@pytest.mark.parametrize("method", sorted(set(METHODS) - set(WITHOUT_SECOND_VIEW)))
 def test_twins_make_another_gradient(method, alone):
     own, other = (alone[Case(method, "synced", twins=twins)][1] for twins in (False, True))
     assert np.linalg.norm(own - other) > 0.02 * np.linalg.norm(own)
