@@ -63,7 +63,7 @@ class DrawnLesions:
     wool: Tensor
     """[B, 4] the same of cotton wool."""
     signs: Tensor
-    """[B, 5] 1 where an image has one of `SIGNS`, else 0."""
+    """[B, 5] 1 where an image was given one of `SIGNS`, else 0; what falls outside the retina is not painted."""
 
 
 def draw_lesions(count: int, generator: torch.Generator) -> DrawnLesions:
@@ -186,9 +186,8 @@ def _coverage(blobs: Blobs, retina: Tensor) -> Tensor:
 def _middles(blobs: Blobs, owner: Tensor, retina: Tensor) -> tuple[Tensor, Tensor]:
     """Row and column of each blob's middle in pixels."""
     side = retina.shape[-1]
-    reached = (
-        retina.flatten().long().cumsum(dim=0)
-    )  # one line of all images' pixels: how much retina there is up to each
+    # All images' pixels in one line: how much retina there is up to each.
+    reached = retina.flatten().long().cumsum(dim=0)
     ends = reached[side * side - 1 :: side * side]
     starts = F.pad(ends[:-1], (1, 0))
     wanted = starts[owner] + (onto(blobs.place, retina) * (ends - starts)[owner]).long()
