@@ -46,7 +46,7 @@ def say_simulation(found: Sequence[FleetForecast], workload: Workload, simulatio
     say(
         f"\nsimulated, {simulation.repetitions:,} times: {workload.num_train:,} images, {workload.epochs:,} epochs; "
         f"{100 * simulation.lost_per_hour:g} % of the nodes lost an hour,\nanother comes after "
-        f"{simulation.arrival_minutes:g} minutes; GPU-hours and cost are means\n"
+        f"{simulation.arrival_minutes:g} minutes; times are medians, GPU-hours and cost means\n"
     )
     say(_paces(found) + "\n")
     say(_courses(found) + "\n")
@@ -112,13 +112,18 @@ def _conclusions(found: Sequence[FleetForecast], simulation: SimulationSettings)
     most = 0
     for one in found:
         yield from _sharing(one)
+        for case, why in one.courses.items():
+            if isinstance(why, str):
+                yield f"{one.name}, {case}: never ends: {why}"
+                break  # the others have the same reason, or one that follows from it
         courses = {case: course for case, course in one.courses.items() if not isinstance(course, str)}
         if one.interval_s is not None and UNANNOUNCED in courses:
             yield f"{one.name}: {_interval(one, simulation)}"
         if ELASTIC in courses and ANNOUNCED in courses:
             gain = 1 - courses[ELASTIC].total_s.mean / courses[ANNOUNCED].total_s.mean
             word = "less" if gain > 0 else "more"
-            yield f"{one.name}: going on with the nodes left (cluster.max_workers) takes {abs(gain):.1%} {word} time"
+            told = f"going on with the nodes left (cluster.max_workers) takes {abs(gain):.1%} {word} time on average"
+            yield f"{one.name}: {told}"
         most = max(most, *(course.most_failures for course in courses.values()), 0)
     if most > ClusterSettings().max_failures:
         yield (

@@ -65,13 +65,19 @@ def connect(address: str | None) -> tuple[JobSubmissionClient, str]:
     """The client of a cluster's job API, and the address as people may see it.
 
     Args:
-        address: `http://HOST:8265`; None: what RAY_API_SERVER_ADDRESS or RAY_ADDRESS say, or a Ray on this machine.
+        address: `http://HOST:8265`; None: what RAY_API_SERVER_ADDRESS or RAY_ADDRESS say.
+
+    Raises:
+        InputError: There is no address.
     """
     for name in ("dashboard.modules.dashboard_sdk", "dashboard.modules.job.sdk", "_private.runtime_env"):
         logging.getLogger(f"ray.{name}").setLevel(logging.ERROR)  # they tell of every request and every ignored file
+    wanted = address or os.environ.get(_ADDRESS) or os.environ.get("RAY_ADDRESS")
+    if not wanted:  # Ray would take any cluster that somebody runs on this machine
+        raise InputError(f"submit: no address: give --address or set {_ADDRESS}, such as http://127.0.0.1:8265")
     if address is not None:
         os.environ[_ADDRESS] = address  # what the environment says would win
-    shown = without_credentials(address or os.environ.get(_ADDRESS) or os.environ.get("RAY_ADDRESS") or "this machine")
+    shown = without_credentials(wanted)
     with told(shown):
         client = JobSubmissionClient(address)
     return client, without_credentials(client.get_address())

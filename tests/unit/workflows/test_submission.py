@@ -10,7 +10,7 @@ from ray.job_submission import JobDetails, JobStatus
 
 from raydr.errors import InputError, RunError
 from raydr.workflows import submission
-from raydr.workflows.submission import Order, follow, runtime_env_of, start_or_find, told, verdict
+from raydr.workflows.submission import Order, connect, follow, runtime_env_of, start_or_find, told, verdict
 
 ORDER = Order("raydr-run-1", "digest", "python -m raydr run", {"working_dir": "."})
 
@@ -242,3 +242,10 @@ def test_a_runtime_environment_that_is_none_is_named(tmp_path):
             runtime_env_of(str(file), ".")
     with pytest.raises(InputError, match=r"none\.yaml: cannot be read"):
         runtime_env_of(str(tmp_path / "none.yaml"), ".")
+
+
+def test_a_ray_that_happens_to_run_on_this_machine_is_not_taken(monkeypatch):
+    for name in ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(InputError, match="no address: give --address or set RAY_API_SERVER_ADDRESS"):
+        connect(None)
