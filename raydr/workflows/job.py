@@ -113,6 +113,8 @@ def perform(
     except BaseException as error:
         status: Literal["FAILED", "KILLED"] = "FAILED" if isinstance(error, Exception) else "KILLED"
         tracker.end_run(run_id, status)
+        if pipeline is None:
+            close_tracking(tracker)
         raise
     result = StageResult(
         verb=verb,
@@ -130,8 +132,17 @@ def perform(
     write_result(result)
     if not is_table(out):
         storage.delete_folder(storage.join(out, RAY_FOLDER))  # only an unfinished stage goes on from there
+    if pipeline is None:
+        close_tracking(tracker, figures_in=result.uri)
     say(f"{verb}: done in {duration(result.seconds)}")
     return result
+
+
+def close_tracking(tracker: Tracking, *, figures_in: str | None = None) -> None:
+    """Say how many records of a job, which is over, were never taken, if any, and where the figures are besides."""
+    if count := tracker.close():
+        records, where = "1 record was" if count == 1 else f"{count} records were", f"; see {figures_in}"
+        say(f"MLflow: {records} never taken{where if figures_in else ''}")
 
 
 def check_out(out: str, verb: str) -> StageResult | None:

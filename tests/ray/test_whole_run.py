@@ -232,9 +232,9 @@ def test_what_the_dead_server_missed_is_in_mlflow_in_the_end(site, ran, result, 
     assert {run.info.status for run in runs} == {"FINISHED"}
     history = json.loads(storage.read_bytes(f"{site.bucket}/runs/site/pretrain/result.json"))["metrics"]["history"]
     pretraining = by_name["pretrain"].info.run_id
-    assert {point.step: point.value for point in client.get_metric_history(pretraining, "loss")} == pytest.approx(
-        {int(row["epoch"]): row["loss"] for row in history}
-    )
+    points = client.get_metric_history(pretraining, "loss")
+    assert [point.step for point in points] == [int(row["epoch"]) for row in history]
+    assert [point.value for point in points] == pytest.approx([row["loss"] for row in history])
     assert by_name["run"].data.metrics["student_auc.phantoms"] == result["metrics"]["auc"]["phantoms"]["value"]
     assert by_name["pretrain"].data.tags["mlflow.parentRunId"] == by_name["run"].info.run_id == result["mlflow_run_id"]
 
