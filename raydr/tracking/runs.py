@@ -96,7 +96,7 @@ class Tracker:
 
         Args:
             name: What the run is called.
-            parent_id: The run it is a part of.
+            parent_id: The run it is a part of; where that is not recorded (""), this one is not either.
             continue_id: The run to go on with, instead of making another one for the same work. One that this store
                 does not have is replaced by a new run.
             params: Its settings.
@@ -106,12 +106,14 @@ class Tracker:
             InputError: The store or the experiment cannot be used as named.
             RunError: The store does not answer, and the run is not part of another one.
         """
+        if parent_id == "":
+            return ""
         labels = clean_tags(tags or {}) | ({_PARENT: parent_id} if parent_id else {})
         try:
             with store_errors(self.uri):  # what waits may be the end of the run that is continued
                 run_id = ask(self.uri, lambda: self._start(name, continue_id, labels))
         except RunError as error:
-            if not parent_id:
+            if parent_id is None:
                 raise
             _LOGGER.warning("%s; %s goes on without a record", error, name)
             return ""

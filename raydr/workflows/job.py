@@ -100,7 +100,7 @@ def perform(
             say(f"{verb}: up to date ({out})")
             return previous.again()
         say(f"{verb}: {fault}, so it is made again")
-    tracker, parent = pipeline.open() if pipeline else (open_tracking(settings, out), "")
+    tracker, parent = pipeline.open() if pipeline else (open_tracking(settings, out), None)
     run_id = start_or_continue(
         tracker, verb, out=out, identity=identity_of(settings_digest, found), settings=settings, parent_id=parent
     )
@@ -178,7 +178,7 @@ def tracking_folder(out: str) -> str:
 
 
 def start_or_continue(
-    tracker: Tracking, verb: str, *, out: str, identity: str, settings: Job, parent_id: str = ""
+    tracker: Tracking, verb: str, *, out: str, identity: str, settings: Job, parent_id: str | None = None
 ) -> str:
     """The MLflow run of this work: the one that was cut off, if it was the same work, or a new one."""
     uri = beside(out, RUN_FILE)
@@ -186,7 +186,7 @@ def start_or_continue(
     continue_id = before.get("mlflow_run_id") if before.get("identity") == identity else None
     run_id = tracker.start_run(
         verb,
-        parent_id=parent_id or None,
+        parent_id=parent_id,
         continue_id=continue_id or None,
         params=settings.model_dump(mode="json", exclude={"cluster", "tracking"}),
         tags={"raydr.verb": verb, "raydr.identity": identity},

@@ -30,7 +30,7 @@ class CellRuns:
         before = self._known.get(name, {})
         run_id = tracker.start_run(
             name,
-            parent_id=self._stage.run_id or None,
+            parent_id=self._stage.run_id,
             continue_id=before.get("run") if before.get("identity") == cell.identity else None,
             params=cell.settings.model_dump(mode="json"),
             tags={

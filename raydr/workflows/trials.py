@@ -209,7 +209,7 @@ class _TrialRuns:
         if number not in self._open:
             self._open[number] = self._stage.tracker.start_run(
                 f"trial {number + 1}",
-                parent_id=self._stage.run_id or None,
+                parent_id=self._stage.run_id,
                 continue_id=self._before.get(str(number)) or None,
                 params=sample,
             )

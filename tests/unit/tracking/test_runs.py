@@ -244,6 +244,7 @@ def test_a_part_of_a_run_goes_on_without_a_record_where_the_server_is_gone(monke
         trial = gone.start_run("trial 1", parent_id="f" * 32, params={"temperature": 4.0})
         gone.log_metrics(trial, {"auc": 0.5}, step=1)
         gone.end_run(trial)
+        assert gone.start_run("its own part", parent_id=trial) == "", "nor does it end a search that began unrecorded"
     assert trial == ""
     assert len(caplog.records) == 1
     assert "trial 1 goes on without a record" in caplog.records[0].getMessage()
