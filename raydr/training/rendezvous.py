@@ -57,7 +57,7 @@ class RaysInterface(TorchConfig):
 class _FileBackend(_TorchBackend):
     _file: Path | None = None
 
-    def on_start(self, worker_group: BaseWorkerGroup, backend_config: TorchConfig) -> None:
+    def on_start(self, worker_group: BaseWorkerGroup, backend_config: Any) -> None:
         """Let every worker join a new process group."""
         self._delete_file()  # of workers that were ended without a word
         self._file = Path(tempfile.gettempdir()) / f"raydr-workers-{uuid.uuid4().hex}"
@@ -77,7 +77,7 @@ class _FileBackend(_TorchBackend):
         ]
         ray.get(joining)
 
-    def on_shutdown(self, worker_group: BaseWorkerGroup, backend_config: TorchConfig) -> None:
+    def on_shutdown(self, worker_group: BaseWorkerGroup, backend_config: Any) -> None:
         """Let them leave it."""
         try:
             super().on_shutdown(worker_group, backend_config)
@@ -90,7 +90,7 @@ class _FileBackend(_TorchBackend):
 
 
 class _InterfaceBackend(_TorchBackend):
-    def on_start(self, worker_group: BaseWorkerGroup, backend_config: TorchConfig) -> None:
+    def on_start(self, worker_group: BaseWorkerGroup, backend_config: Any) -> None:
         """Let every worker join a new process group."""
         worker_group.execute(_use_rays_interface)
         super().on_start(worker_group, backend_config)
