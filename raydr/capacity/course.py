@@ -19,6 +19,8 @@ NOTICED_S: Final = 5.0
 """Until a training knows of an announcement: Ray asks every 5 s (RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S, Ray 2.60)."""
 PATIENCE_S: Final = 30.0
 """How long Ray Train waits for the node that is gone before it plans with those left (`raydr.training.trainer`)."""
+RESIZE_EVERY_S: Final = 60.0
+"""How often, at most, an elastic training looks whether it can grow (`raydr.training.trainer`)."""
 _MOST_TIMES, _MOST_EVENTS = 200, 100_000
 """A training that takes so many times as long as without losses, or in which so much happens, is taken to end never."""
 
@@ -47,7 +49,7 @@ class Losses:
     per_hour: float
     """Of one node; 0: none."""
     notice_s: float | None
-    """From the announcement until the node is gone; None: nothing is announced."""
+    """From the announcement until the node is gone; None: nothing is announced. A decode node is gone at once."""
     arrival_s: float
     """Until another node has come in its place."""
 
@@ -100,7 +102,8 @@ def run_course(
         fleet: All nodes it asks for.
         losses: How they are taken away.
         recovery: What it does then.
-        first_pass_s: Decoding all images once, before it begins; 0 where they are decoded as it goes.
+        first_pass_s: Decoding all images once, before it begins; 0 where they are decoded as it goes. What it holds in
+            memory is not decoded again, whatever is lost.
         random: Draws the losses.
 
     Raises:

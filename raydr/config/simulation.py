@@ -35,7 +35,8 @@ class SimulationSettings(Section):
     """How often an hour a node is taken away, by chance, at any time alike; yours to set, for your cloud and zone."""
     notice_s: NonNegativeFloat = 100.0
     """From Ray's knowing of it until the node is gone, where it is announced: 100 for the pods of `cluster/kuberay`
-    (their preStop hook), about 115 on AWS, 25 on Google Cloud; the training saves at once and goes on until then."""
+    (their preStop hook), about 115 on AWS, 25 on Google Cloud; the training saves at once and goes on until then. A
+    node that decodes counts as gone at once, and pictures held in memory as held for ever."""
     arrival_minutes: NonNegativeFloat = 6.0
     """From the loss of a node until another has come: noticed, booted, image pulled, joined. Assumed; yours to set."""
     restart_s: NonNegativeFloat = 30.0

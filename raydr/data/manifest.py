@@ -74,7 +74,8 @@ def check_uris(uris: pa.ChunkedArray, manifest: str) -> None:
     odd = uris.filter(pc.invert(is_plain))
     if len(odd):
         raise InputError(
-            f"{manifest}: uri: {odd[0].as_py()!r}; allowed: an absolute path or a URI, without '.' and '..' in it"
+            f"{manifest}: uri: {odd[0].as_py()!r}; allowed: an absolute path or a URI, without '.' and '..' in it; "
+            "write absolute paths, as `raydr index` does"
         )
 
 

@@ -1,10 +1,12 @@
 """What is written to a run, in calls within MLflow's limits."""
 
+import getpass
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import raydr
 from raydr.storage import is_local, read_bytes
 from raydr.tracking.params import clean_tags
 
@@ -13,6 +15,15 @@ if TYPE_CHECKING:
 
 _METRICS_A_CALL: Final = 1000
 _PARAMS_A_CALL: Final = 100
+
+
+def origin() -> dict[str, str]:
+    """Tags that say who has made a run, and with what."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):  # a container's user id without a name
+        user = "unknown"
+    return {"mlflow.user": user, "mlflow.source.name": "raydr", "raydr.version": raydr.__version__}
 
 
 def write_params(client: "MlflowClient", run_id: str, params: Mapping[str, str]) -> None:
@@ -36,9 +47,14 @@ def write_metrics(client: "MlflowClient", run_id: str, metrics: Mapping[str, flo
         client.log_batch(run_id, metrics=points[start : start + _METRICS_A_CALL])
 
 
-def read_steps(client: "MlflowClient", run_id: str, metric: str) -> set[int]:
-    """The steps at which a metric is recorded."""
-    return {int(found.step) for found in client.get_metric_history(run_id, metric)}
+def write_missing(
+    client: "MlflowClient", run_id: str, points: Mapping[int, Mapping[str, float]], metric: str, time_ms: int
+) -> None:
+    """Write figures by step, except those of steps at which the run has ``metric`` already."""
+    known = {int(found.step) for found in client.get_metric_history(run_id, metric)}
+    for step, figures in points.items():
+        if step not in known:
+            write_metrics(client, run_id, figures, step, time_ms)
 
 
 def write_file(client: "MlflowClient", run_id: str, file: str, folder: str) -> None:

@@ -1,6 +1,5 @@
 """Runs in MLflow: started, continued and filled by explicit ids, so that no process depends on an active run."""
 
-import getpass
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,11 +8,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
-import raydr
 from raydr.errors import InputError, RunError
-from raydr.tracking.params import clean_tags, finite, flatten
-from raydr.tracking.patience import answered, attempt, first_line, may_pass
-from raydr.tracking.record import read_steps, write_file, write_metrics, write_params, write_tags
+from raydr.tracking.params import clean_key, clean_tags, finite, flatten
+from raydr.tracking.patience import ask, attempt, first_line, forget, may_pass
+from raydr.tracking.record import origin, write_file, write_metrics, write_missing, write_params, write_tags
 from raydr.tracking.store import choose_store, open_client, set_environment, without_credentials
 
 if TYPE_CHECKING:
@@ -51,8 +49,8 @@ class Tracking(Protocol):
     def log_metrics(self, run_id: str, metrics: Mapping[str, float], *, step: int | None = None) -> None:
         """Record the finite ones of some figures."""
 
-    def steps_of(self, run_id: str, metric: str) -> set[int]:
-        """The steps at which the run has a figure already."""
+    def log_epochs(self, run_id: str, rows: Sequence[Mapping[str, float]], *, known_by: str, prefix: str = "") -> None:
+        """Record figures, each row's at the step in its ``epoch``, unless the run has ``known_by`` there already."""
 
     def log_files(self, run_id: str, files: Sequence[str], *, folder: str = "") -> None:
         """Record files (paths or URIs) in a folder of the run."""
@@ -62,6 +60,9 @@ class Tracking(Protocol):
 
     def end_run(self, run_id: str, status: RunStatus = "FINISHED") -> None:
         """Record that a run has ended, and how."""
+
+    def close(self) -> int:
+        """How many records of the job, which is over, were never taken."""
 
     def viewing(self) -> str:
         """The command or the address that shows the runs; "" where nothing is recorded."""
@@ -73,8 +74,8 @@ class Tracker:
 
     Starting a run of its own needs the store and raises RunError where it does not answer: better told before hours of
     training than after. Nothing later raises for that: a run that is part of another one gets the id "", for which
-    nothing is recorded; any other record is tried for a few seconds and then waits, in this process, until the store
-    answers again.
+    nothing is recorded; any other record is tried for a few seconds and then waits, in this process and ahead of all
+    later ones, until the store answers again.
     """
 
     uri: str
@@ -95,7 +96,7 @@ class Tracker:
 
         Args:
             name: What the run is called.
-            parent_id: The run it is a part of.
+            parent_id: The run it is a part of; where that is not recorded (""), this one is not either.
             continue_id: The run to go on with, instead of making another one for the same work. One that this store
                 does not have is replaced by a new run.
             params: Its settings.
@@ -105,14 +106,17 @@ class Tracker:
             InputError: The store or the experiment cannot be used as named.
             RunError: The store does not answer, and the run is not part of another one.
         """
+        if parent_id == "":
+            return ""
+        labels = clean_tags(tags or {}) | ({_PARENT: parent_id} if parent_id else {})
         try:
-            run_id = self._start(name, parent_id, continue_id, clean_tags(tags or {}))
+            with store_errors(self.uri):  # what waits may be the end of the run that is continued
+                run_id = ask(self.uri, lambda: self._start(name, continue_id, labels))
         except RunError as error:
-            if not parent_id:
+            if parent_id is None:
                 raise
             _LOGGER.warning("%s; %s goes on without a record", error, name)
             return ""
-        answered(self.uri)
         if params:
             self.log_params(run_id, params)
         return run_id
@@ -130,16 +134,18 @@ class Tracker:
         points, now_ms = finite(metrics), time.time_ns() // 1_000_000
         self._attempt(run_id, "metrics", lambda client: write_metrics(client, run_id, points, step or 0, now_ms))
 
-    def steps_of(self, run_id: str, metric: str) -> set[int]:
-        """The steps at which the run has a figure already; none where nothing is known.
+    def log_epochs(self, run_id: str, rows: Sequence[Mapping[str, float]], *, known_by: str, prefix: str = "") -> None:
+        """Record figures, each row's at the step in its ``epoch``, unless the run has ``known_by`` there already.
 
-        What was lost is recorded again by it, so even a store that did not answer a moment ago is asked.
+        What it has is asked when they are recorded, after all that may wait for the store. All names get ``prefix``.
         """
-        found: set[int] = set()
-        if run_id:
-            ask = lambda: found.update(read_steps(open_client(self.uri), run_id, metric))  # noqa: E731
-            attempt(self.uri, "metrics", ask, insist=True, may_wait=False)
-        return found
+        now_ms = time.time_ns() // 1_000_000
+        points = {
+            int(row["epoch"]): finite({f"{prefix}{name}": value for name, value in row.items() if name != "epoch"})
+            for row in rows
+        }
+        known_by = clean_key(f"{prefix}{known_by}")
+        self._attempt(run_id, "metrics", lambda client: write_missing(client, run_id, points, known_by, now_ms))
 
     def log_files(self, run_id: str, files: Sequence[str], *, folder: str = "") -> None:
         """Record files (paths or URIs) in a folder of the run."""
@@ -153,6 +159,10 @@ class Tracker:
     def end_run(self, run_id: str, status: RunStatus = "FINISHED") -> None:
         """Record that a run has ended, and how."""
         self._attempt(run_id, "end of the run", lambda client: client.set_terminated(run_id, status), insist=True)
+
+    def close(self) -> int:
+        """How many records of the job, which is over, the store never took; nothing waits for it any more."""
+        return forget(self.uri)
 
     def viewing(self) -> str:
         """The command that shows the runs, or a server's address."""
@@ -179,17 +189,15 @@ class Tracker:
             )
         return str(found.experiment_id)
 
-    def _start(self, name: str, parent_id: str | None, continue_id: str | None, tags: Mapping[str, str]) -> str:
-        with store_errors(self.uri):
-            client = open_client(self.uri)
-            known = find_run(client, continue_id or "")
-            if known is not None:
-                client.update_run(known.info.run_id, status="RUNNING")
-                self.set_tags(known.info.run_id, {**tags, **({_PARENT: parent_id} if parent_id else {})})
-                return str(known.info.run_id)
-            parent = {_PARENT: parent_id} if parent_id else {}
-            labels = {**_origin(), **tags, **parent}
-            return str(client.create_run(self.experiment_id(), tags=labels, run_name=name).info.run_id)
+    def _start(self, name: str, continue_id: str | None, tags: Mapping[str, str]) -> str:
+        client = open_client(self.uri)
+        known = find_run(client, continue_id or "")
+        if known is None:
+            run = client.create_run(self.experiment_id(), tags={**origin(), **tags}, run_name=name)
+            return str(run.info.run_id)
+        client.update_run(known.info.run_id, status="RUNNING")
+        write_tags(client, known.info.run_id, tags)
+        return str(known.info.run_id)
 
     def _attempt(
         self, run_id: str, what: str, action: Callable[["MlflowClient"], None], *, insist: bool = False
@@ -212,9 +220,8 @@ class NoTracker:
     def log_metrics(self, run_id: str, metrics: Mapping[str, float], *, step: int | None = None) -> None:
         """Nothing."""
 
-    def steps_of(self, run_id: str, metric: str) -> set[int]:  # noqa: ARG002 - the protocol's
-        """None."""
-        return set()
+    def log_epochs(self, run_id: str, rows: Sequence[Mapping[str, float]], *, known_by: str, prefix: str = "") -> None:
+        """Nothing."""
 
     def log_files(self, run_id: str, files: Sequence[str], *, folder: str = "") -> None:
         """Nothing."""
@@ -224,6 +231,10 @@ class NoTracker:
 
     def end_run(self, run_id: str, status: RunStatus = "FINISHED") -> None:
         """Nothing."""
+
+    def close(self) -> int:
+        """None."""
+        return 0
 
     def viewing(self) -> str:
         """Nothing to see."""
@@ -281,11 +292,3 @@ def find_run(client: "MlflowClient", run_id: str) -> "Run | None":
             return None
         raise
     return run if run.info.lifecycle_stage == "active" else None
-
-
-def _origin() -> dict[str, str]:
-    try:
-        user = getpass.getuser()
-    except (OSError, KeyError):  # a container's user id without a name
-        user = "unknown"
-    return {"mlflow.user": user, "mlflow.source.name": "raydr", "raydr.version": raydr.__version__}

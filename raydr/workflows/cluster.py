@@ -88,7 +88,8 @@ def _init(address: str | None, settings: ClusterSettings) -> None:
 def _on_loopback() -> Iterator[None]:
     """Let a Ray that starts meanwhile, and what its workers open, listen on this machine's loopback device only.
 
-    On macOS and Windows Ray does so by itself; on Linux it takes the machine's address even if told 127.0.0.1.
+    On macOS and Windows Ray does so by itself; on Linux it takes the machine's address even if told 127.0.0.1. The
+    constant is private: `tests/pipeline/test_run.py` looks at every socket and fails where Ray goes by another.
     """
     interfaces = psutil.net_if_addrs().items()
     loopback = [name for name, found in interfaces if any(each.address == "127.0.0.1" for each in found)]

@@ -100,7 +100,7 @@ def perform(
             say(f"{verb}: up to date ({out})")
             return previous.again()
         say(f"{verb}: {fault}, so it is made again")
-    tracker, parent = pipeline.open() if pipeline else (open_tracking(settings, out), "")
+    tracker, parent = pipeline.open() if pipeline else (open_tracking(settings, out), None)
     run_id = start_or_continue(
         tracker, verb, out=out, identity=identity_of(settings_digest, found), settings=settings, parent_id=parent
     )
@@ -113,6 +113,8 @@ def perform(
     except BaseException as error:
         status: Literal["FAILED", "KILLED"] = "FAILED" if isinstance(error, Exception) else "KILLED"
         tracker.end_run(run_id, status)
+        if pipeline is None:
+            close_tracking(tracker)
         raise
     result = StageResult(
         verb=verb,
@@ -130,8 +132,17 @@ def perform(
     write_result(result)
     if not is_table(out):
         storage.delete_folder(storage.join(out, RAY_FOLDER))  # only an unfinished stage goes on from there
+    if pipeline is None:
+        close_tracking(tracker, figures_in=result.uri)
     say(f"{verb}: done in {duration(result.seconds)}")
     return result
+
+
+def close_tracking(tracker: Tracking, *, figures_in: str | None = None) -> None:
+    """Say how many records of a job, which is over, were never taken, if any, and where the figures are besides."""
+    if count := tracker.close():
+        records, where = "1 record was" if count == 1 else f"{count} records were", f"; see {figures_in}"
+        say(f"MLflow: {records} never taken{where if figures_in else ''}")
 
 
 def check_out(out: str, verb: str) -> StageResult | None:
@@ -167,7 +178,7 @@ def tracking_folder(out: str) -> str:
 
 
 def start_or_continue(
-    tracker: Tracking, verb: str, *, out: str, identity: str, settings: Job, parent_id: str = ""
+    tracker: Tracking, verb: str, *, out: str, identity: str, settings: Job, parent_id: str | None = None
 ) -> str:
     """The MLflow run of this work: the one that was cut off, if it was the same work, or a new one."""
     uri = beside(out, RUN_FILE)
@@ -175,7 +186,7 @@ def start_or_continue(
     continue_id = before.get("mlflow_run_id") if before.get("identity") == identity else None
     run_id = tracker.start_run(
         verb,
-        parent_id=parent_id or None,
+        parent_id=parent_id,
         continue_id=continue_id or None,
         params=settings.model_dump(mode="json", exclude={"cluster", "tracking"}),
         tags={"raydr.verb": verb, "raydr.identity": identity},

@@ -136,10 +136,8 @@ def _learn(stage: Stage, settings: Job, lesson: Lesson) -> Outcome:
         )
 
         result = _train(stage, settings, lesson, orders, datasets)
-    recorded = stage.tracker.steps_of(stage.run_id, f"{lesson.prefix}loss")
-    for metrics in result.history:  # epochs that were saved just before a driver was killed
-        if int(metrics["epoch"]) not in recorded:
-            _log_epoch(stage, lesson, metrics)
+    # Some epochs may have been saved just before a driver was killed.
+    stage.tracker.log_epochs(stage.run_id, result.history, prefix=lesson.prefix, known_by="loss")
     return _outcome(result, model_folder=model_folder, rows=rows)
 
 
@@ -158,7 +156,7 @@ def _train(
 
     def on_epoch(metrics: Mapping[str, float]) -> None:
         live.say(epoch_text(title, metrics, epochs=epochs), verb=title, epoch=metrics)
-        _log_epoch(stage, lesson, metrics)
+        record({name: value for name, value in metrics.items() if name != "epoch"}, int(metrics["epoch"]))
 
     try:
         return train(
@@ -173,11 +171,6 @@ def _train(
         )
     finally:
         live.close()
-
-
-def _log_epoch(stage: Stage, lesson: Lesson, metrics: Mapping[str, float]) -> None:
-    figures = {f"{lesson.prefix}{name}": value for name, value in metrics.items() if name != "epoch"}
-    stage.tracker.log_metrics(stage.run_id, figures, step=int(metrics["epoch"]))
 
 
 def _whole_datasets(

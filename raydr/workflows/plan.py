@@ -62,7 +62,8 @@ def plan(settings: PlanSettings, *, pipeline: Pipeline | None = None) -> StageRe
             "plan": dataclasses.asdict(found),
         }
         if settings.simulation is not None:
-            metrics["simulation"] = as_metrics(simulate_plan(settings, fleet, workload, rates, prices))
+            forecasts = simulate_plan(settings, settings.simulation, fleet, workload, rates, prices)
+            metrics["simulation"] = as_metrics(forecasts)
         return Outcome(metrics, {"cluster": overlay}, {})
 
     inputs = {} if settings.images.manifest is None else {"manifest": settings.images.manifest}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any, Final
 
-from raydr.capacity.course import EndlessTrainingError, Losses, Recovery
+from raydr.capacity.course import RESIZE_EVERY_S, EndlessTrainingError, Losses, Recovery
 from raydr.capacity.fleet import Fleet, Prices
 from raydr.capacity.plan import CACHED_SHARE, PICTURES_PER_TASK, Rates, Workload
 from raydr.capacity.saved_work import Saving
@@ -39,12 +39,14 @@ class FleetForecast:
 
 
 def simulate_plan(
-    settings: PlanSettings, fleet: Fleet, workload: Workload, rates: Rates, prices: Prices | None
+    settings: PlanSettings,
+    simulation: SimulationSettings,
+    fleet: Fleet,
+    workload: Workload,
+    rates: Rates,
+    prices: Prices | None,
 ) -> list[FleetForecast]:
-    """The forecasts for all fleets of `settings.simulation`, which must be set."""
-    simulation = settings.simulation
-    if simulation is None:
-        raise AssertionError
+    """The forecasts for all fleets of ``simulation``."""
     exchange = _exchange(settings, simulation)
     return [
         _fleet_forecast(
@@ -80,7 +82,7 @@ def _fleet_forecast(
         saving=saving,
         restart_s=simulation.restart_s,
         fewest_nodes=None,
-        resize_every_s=max(60.0, 60 * (minutes or 0.0)),
+        resize_every_s=max(RESIZE_EVERY_S, 60 * (minutes or 0.0)),
     )
     fewest = max(1, round(simulation.fewest_share * fleet.gpu_nodes))
     elastic = dataclasses.replace(waits, fewest_nodes=fewest)

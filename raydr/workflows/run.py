@@ -26,7 +26,7 @@ from raydr.workflows.digests import digest_of_settings
 from raydr.workflows.evaluate import evaluate
 from raydr.workflows.finetune import finetune
 from raydr.workflows.index import index
-from raydr.workflows.job import Pipeline, check_out, identity_of, open_tracking, start_or_continue
+from raydr.workflows.job import Pipeline, check_out, close_tracking, identity_of, open_tracking, start_or_continue
 from raydr.workflows.preflight import ready
 from raydr.workflows.prepare import prepare
 from raydr.workflows.pretrain import pretrain
@@ -67,6 +67,7 @@ def run(settings: RunSettings) -> StageResult:
                 tracker.log_metrics(run_id, {**outcome.logged, "wall_seconds": result.seconds})
                 tracker.end_run(run_id, "FINISHED")
                 write_result(result)
+                close_tracking(tracker, figures_in=result.uri)
     except BaseException as error:
         parent.fail("FAILED" if isinstance(error, Exception) else "KILLED")
         raise
@@ -111,7 +112,9 @@ class _Parent:
     def fail(self, status: Any) -> None:
         """End the run, if it was opened, as what it is."""
         if self.opened is not None:
-            self.opened[0].end_run(self.opened[1], status)
+            tracker, run_id = self.opened
+            tracker.end_run(run_id, status)
+            close_tracking(tracker)
 
 
 def _again(previous: StageResult) -> StageResult:

@@ -30,7 +30,7 @@ class CellRuns:
         before = self._known.get(name, {})
         run_id = tracker.start_run(
             name,
-            parent_id=self._stage.run_id or None,
+            parent_id=self._stage.run_id,
             continue_id=before.get("run") if before.get("identity") == cell.identity else None,
             params=cell.settings.model_dump(mode="json"),
             tags={
@@ -59,10 +59,8 @@ class CellRuns:
         """Record a trained cell's epochs and figures, and close its run."""
         name, tracker = str(cell.name), self._stage.tracker
         run_id = self._open.pop(name)
-        recorded = tracker.steps_of(run_id, "loss") if record.history else set()
-        for row in record.history:
-            if (step := int(row["epoch"])) not in recorded:
-                tracker.log_metrics(run_id, {key: value for key, value in row.items() if key != "epoch"}, step=step)
+        if record.history:
+            tracker.log_epochs(run_id, record.history, known_by="loss")
         validated = record.validation
         tracker.log_metrics(
             run_id,

@@ -209,7 +209,7 @@ class _TrialRuns:
         if number not in self._open:
             self._open[number] = self._stage.tracker.start_run(
                 f"trial {number + 1}",
-                parent_id=self._stage.run_id or None,
+                parent_id=self._stage.run_id,
                 continue_id=self._before.get(str(number)) or None,
                 params=sample,
             )
@@ -219,11 +219,8 @@ class _TrialRuns:
 
     def _end(self, record: TrialRecord) -> None:
         run_id = self._open.pop(record.number)
-        logged = self._stage.tracker.steps_of(run_id, VALIDATION_AUC)
-        for row in record.history:  # epochs that were recorded just before a driver was killed
-            if (step := int(row["epoch"])) not in logged:
-                figures = {name: value for name, value in row.items() if name != "epoch"}
-                self._stage.tracker.log_metrics(run_id, figures, step=step)
+        # Some epochs may have been recorded just before a driver was killed.
+        self._stage.tracker.log_epochs(run_id, record.history, known_by=VALIDATION_AUC)
         self._stage.tracker.log_metrics(
             run_id, {"best_val_auc": record.best_auc, "best_val_auc_se": record.standard_error}
         )

@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import psutil
+import sessions
 from ray.autoscaler._private.fake_multi_node.node_provider import FakeMultiNodeProvider
 from ray.autoscaler.tags import TAG_RAY_USER_NODE_TYPE
 
@@ -136,26 +136,20 @@ class AutoscaledCluster:
             "RAY_NODE_TYPE_NAME": HEAD,
         }
         with (self._folder / "head.log").open("wb") as log:
-            self._processes.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log))
+            self._processes.append(
+                subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+            )
             self._await_head()
             look = [sys.executable, "-c", _STATUS]
-            watch = subprocess.Popen(look, env=self.environment, stdout=subprocess.PIPE, stderr=log, text=True)
+            watch = subprocess.Popen(
+                look, env=self.environment, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True
+            )
         self._processes.append(watch)
         threading.Thread(target=self._follow, args=(watch.stdout,), daemon=True).start()
         self.wait_for(lambda nodes: nodes[HEAD] == 1)
 
     def _stop(self):
-        family = []
-        for process in reversed(self._processes):
-            parent = psutil.Process(process.pid)
-            # The nodes are children of the head's monitor, which does not end them.
-            family += [*parent.children(recursive=True), parent]
-        for process in family:
-            process.terminate()
-        for process in psutil.wait_procs(family, timeout=5)[1]:
-            process.kill()
-        for process in self._processes:
-            process.wait(timeout=10)
+        sessions.end(*self._processes)  # the nodes are children of the head's monitor, which does not end them
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def history(self, kind):

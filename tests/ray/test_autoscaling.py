@@ -1,18 +1,17 @@
 """A cluster that grows for a job and shrinks after it, asserted from what Ray's own autoscaler says of it."""
 
-import contextlib
 import json
 import re
 import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from autoscaled_cluster import AutoscaledCluster
+from sessions import within
 
 from raydr import storage
 from raydr.build import build_classifier
@@ -101,24 +100,18 @@ def workplace(tmp_path_factory, write_photographs):
     return folder
 
 
-@contextlib.contextmanager
 def running(cluster, folder, *command):
     """A program on the cluster, ended after some minutes if it does not end by itself."""
-    with subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, *command],
         cwd=folder,
         env=cluster.environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    ) as process:
-        end = threading.Timer(PATIENCE_S, process.kill)
-        end.start()
-        try:
-            yield process
-        finally:
-            end.cancel()
-            process.kill()
+        start_new_session=True,
+    )
+    return within(PATIENCE_S, process)
 
 
 def output_of(cluster, folder, *command):

@@ -21,10 +21,10 @@ print([ray.get(actor.node_id.remote()) == here for actor in actors])
 SUM = """
 import datetime, sys
 import torch, torch.distributed as dist
-from raydr.training import interface
+from raydr.training import rendezvous
 
-interface.ray.util.get_node_ip_address = lambda: sys.argv[2]
-interface._use_rays_interface()
+rendezvous.ray.util.get_node_ip_address = lambda: sys.argv[2]
+rendezvous._use_rays_interface()
 rank, patience = int(sys.argv[1]), datetime.timedelta(seconds=20)
 dist.init_process_group("gloo", init_method="tcp://10.77.0.1:5000", rank=rank, world_size=2, timeout=patience)
 total = torch.tensor(rank + 1.0)

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from listening import command_lines, is_loopback, listening
 from mlflow import MlflowClient
+from sessions import within
 from tracking_server import TrackingServer
 
 from raydr import storage
@@ -22,7 +23,7 @@ from raydr.images.phantom import write_phantoms
 
 pytestmark = [pytest.mark.ray, pytest.mark.survival]
 
-EPOCHS = 3
+EPOCHS, PATIENCE_S = 3, 300.0
 RUN = """
 job = "run"
 out = "BUCKET/runs/site"
@@ -95,13 +96,14 @@ class Site:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            start_new_session=True,
         )
 
     def raydr(self, *arguments: str, **changes: str | None) -> tuple[int, str]:
         """Its exit status and all that it said."""
-        process = self.start(*arguments, **changes)
-        output, _ = process.communicate(timeout=300)
-        return process.returncode, output
+        with within(PATIENCE_S, self.start(*arguments, **changes)) as process:
+            output = process.stdout.read()
+            return process.wait(), output
 
 
 @pytest.fixture(scope="module")
@@ -170,23 +172,24 @@ class Ran:
 @pytest.fixture(scope="module")
 def ran(site, refused):
     """The run, whose tracking server is dead from the first epoch of pretraining on, and back for the evaluations."""
-    process, lines, seen, states = site.start("run", "--config", "run.toml"), [], [], {}
-    server_back = threading.Thread(target=site.server.start)
-    for line in process.stdout:
-        lines.append(line)
-        if f"pretrain epoch 1/{EPOCHS}" in line:
-            seen = listening(process.pid), "\n".join(command_lines(process.pid))
-            site.server.kill()
-            found = storage.list_files(f"{site.bucket}/runs/site/pretrain/ray")
-            states = {uri: storage.read_bytes(uri) for uri, _, _ in found if uri.endswith(".json")}
-        if "pretrain: done" in line:
-            server_back.start()
-        if "search: started" in line:  # the server takes its time on a busy machine
-            process.send_signal(signal.SIGSTOP)
-            server_back.join()
-            process.send_signal(signal.SIGCONT)
-    process.wait()
-    assert process.returncode == 0, "".join(lines)
+    lines, seen, states = [], [], {}
+    server_back = threading.Thread(target=site.server.start, daemon=True)
+    with within(PATIENCE_S, site.start("run", "--config", "run.toml")) as process:
+        for line in process.stdout:
+            lines.append(line)
+            if f"pretrain epoch 1/{EPOCHS}" in line:
+                seen = listening(process.pid), "\n".join(command_lines(process.pid))
+                site.server.kill()
+                found = storage.list_files(f"{site.bucket}/runs/site/pretrain/ray")
+                states = {uri: storage.read_bytes(uri) for uri, _, _ in found if uri.endswith(".json")}
+            if "pretrain: done" in line:
+                server_back.start()
+            if "search: started" in line:  # the server takes its time on a busy machine
+                assert server_back.ident is not None, "".join(lines)
+                process.send_signal(signal.SIGSTOP)
+                server_back.join(timeout=PATIENCE_S)
+                process.send_signal(signal.SIGCONT)
+        assert process.wait() == 0, "".join(lines)
     return Ran("".join(lines), *seen, states)
 
 
@@ -232,9 +235,9 @@ def test_what_the_dead_server_missed_is_in_mlflow_in_the_end(site, ran, result, 
     assert {run.info.status for run in runs} == {"FINISHED"}
     history = json.loads(storage.read_bytes(f"{site.bucket}/runs/site/pretrain/result.json"))["metrics"]["history"]
     pretraining = by_name["pretrain"].info.run_id
-    assert {point.step: point.value for point in client.get_metric_history(pretraining, "loss")} == pytest.approx(
-        {int(row["epoch"]): row["loss"] for row in history}
-    )
+    points = client.get_metric_history(pretraining, "loss")
+    assert [point.step for point in points] == [int(row["epoch"]) for row in history]
+    assert [point.value for point in points] == pytest.approx([row["loss"] for row in history])
     assert by_name["run"].data.metrics["student_auc.phantoms"] == result["metrics"]["auc"]["phantoms"]["value"]
     assert by_name["pretrain"].data.tags["mlflow.parentRunId"] == by_name["run"].info.run_id == result["mlflow_run_id"]
 

@@ -7,7 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from raydr.capacity.course import NOTICED_S, PATIENCE_S, Course, EndlessTrainingError, Losses, Recovery, run_course
+from raydr.capacity.course import (
+    NOTICED_S,
+    PATIENCE_S,
+    RESIZE_EVERY_S,
+    Course,
+    EndlessTrainingError,
+    Losses,
+    Recovery,
+    run_course,
+)
 from raydr.capacity.fleet import Fleet, Prices
 from raydr.capacity.plan import Workload
 from raydr.capacity.saved_work import SavedWork, Saving
@@ -456,5 +465,6 @@ def test_the_figures_are_those_of_ray_and_of_the_training() -> None:
     from raydr.training import trainer
 
     assert trainer._START_SHRUNK_S == PATIENCE_S
+    assert trainer._RESIZE_EVERY_S == RESIZE_EVERY_S
     assert ResourceManager.DEFAULT_OBJECT_STORE_MEMORY_LIMIT_FRACTION == STREAMED_SHARE
     assert DEFAULT_PREEMPTION_POLL_INTERVAL_S == NOTICED_S

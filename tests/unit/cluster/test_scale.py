@@ -19,6 +19,5 @@ def test_the_readmes_command_prints_the_readmes_tables(
     assert program == "raydr"
     monkeypatch.chdir(tmp_path)
     assert cli.main([str(ROOT / word) if word.endswith(".toml") else word for word in words]) == 0
-    printed = capsys.readouterr().out.splitlines()
     assert len(shown.splitlines()) > 15
-    assert [line for line in shown.splitlines() if line not in printed] == []
+    assert f"\n{shown}" in capsys.readouterr().out

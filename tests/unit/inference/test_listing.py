@@ -49,7 +49,8 @@ def test_a_manifest_keeps_its_ids_and_its_order(tmp_path):
 def test_a_manifest_does_not_lead_out_of_where_it_seems_to(folder):
     pq.write_table(pa.table({"uri": ["/x/../../etc/passwd"], "image_id": ["a"]}), folder / "leading.parquet")
     with pytest.raises(
-        InputError, match=r"leading\.parquet: uri: '/x/\.\./\.\./.*; allowed: an absolute path or a URI"
+        InputError,
+        match=r"leading\.parquet: uri: '/x/\.\./\.\./.*; allowed: an absolute path or a URI.*; write absolute paths",
     ):
         list_images(str(folder / "leading.parquet"))
 

@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from raydr.errors import InputError, RunError
+from raydr.tracking import patience, runs
 from raydr.tracking.reach import check_reach
 from raydr.tracking.runs import NoTracker, Tracker, Tracking, open_tracker
 from raydr.tracking.store import open_client
@@ -116,6 +117,70 @@ def test_figures_for_a_run_that_is_gone_do_not_raise(tracker, caplog):
     assert len(caplog.records) == 1
 
 
+@pytest.fixture
+def outage(monkeypatch):
+    """What begins or ends an outage of the store."""
+    is_away = []
+
+    def open_or_fail(uri):
+        if is_away:
+            raise ConnectionError("away")
+        return open_client(uri)
+
+    monkeypatch.setattr(runs, "open_client", open_or_fail)
+    monkeypatch.setattr(patience, "open_client", open_or_fail)
+    monkeypatch.setattr(patience, "_stores", {})
+    monkeypatch.setattr(patience, "_RETRY_S", 0.0)
+    return lambda *, begins: is_away.append(1) if begins else is_away.clear()
+
+
+def test_a_run_that_is_continued_after_an_outage_is_not_closed_by_the_end_that_waited(tracker, client, outage):
+    run_id = tracker.start_run("distill", params={"temperature": 4.0}, tags={"try": "first"})
+    outage(begins=True)
+    tracker.set_tags(run_id, {"try": "cut off"})
+    tracker.log_params(run_id, {"alpha": 0.5})
+    tracker.end_run(run_id, "FAILED")
+    with pytest.raises(RunError, match="away"):
+        tracker.start_run("distill", continue_id=run_id)
+    outage(begins=False)
+    assert tracker.start_run("distill", continue_id=run_id, params={"alpha": 0.7}, tags={"try": "second"}) == run_id
+    run = client.get_run(run_id)
+    assert (run.info.status, run.data.tags["try"]) == ("RUNNING", "second")
+    assert (run.data.params["alpha"], run.data.tags["changed.alpha"]) == ("0.5", "0.7")
+
+
+@pytest.mark.parametrize("is_back", [True, False], ids=["before the end", "after the end"])
+def test_epochs_that_an_outage_held_up_are_recorded_once(tracker, client, outage, is_back):
+    rows = [{"epoch": float(epoch), "loss": 1.0 / (epoch + 1), "images": 8.0} for epoch in range(4)]
+    run_id = tracker.start_run("pretrain")
+    for row in rows[:3]:
+        outage(begins=row["epoch"] > 0)
+        tracker.log_metrics(run_id, {"a/loss": row["loss"]}, step=int(row["epoch"]))
+    outage(begins=not is_back)
+    tracker.log_epochs(run_id, rows, prefix="a/", known_by="loss")
+    outage(begins=False)
+    tracker.end_run(run_id)
+    points = [(point.step, point.value) for point in client.get_metric_history(run_id, "a/loss")]
+    assert points == [(int(row["epoch"]), row["loss"]) for row in rows]
+    assert [point.step for point in client.get_metric_history(run_id, "a/images")] == [3]
+    assert tracker.close() == 0
+
+
+def test_a_job_knows_at_its_end_how_many_records_were_never_taken(tracker, outage):
+    run_id = tracker.start_run("evaluate")
+    outage(begins=True)
+    tracker.log_metrics(run_id, {"auc": 0.5})
+    tracker.end_run(run_id)
+    assert tracker.close() == 2
+    assert tracker.close() == 0
+
+
+def test_a_store_that_is_there_answers_and_a_dead_one_does_not(tracker, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    assert patience.answers(tracker.uri)
+    assert not patience.answers("http://127.0.0.1:9")
+
+
 def test_a_deleted_experiment_is_one_clear_line(tracker, client):
     client.delete_experiment(client.create_experiment("gone"))
     with pytest.raises(InputError, match=r"tracking.experiment: 'gone' is deleted"):
@@ -179,6 +244,7 @@ def test_a_part_of_a_run_goes_on_without_a_record_where_the_server_is_gone(monke
         trial = gone.start_run("trial 1", parent_id="f" * 32, params={"temperature": 4.0})
         gone.log_metrics(trial, {"auc": 0.5}, step=1)
         gone.end_run(trial)
+        assert gone.start_run("its own part", parent_id=trial) == "", "nor does it end a search that began unrecorded"
     assert trial == ""
     assert len(caplog.records) == 1
     assert "trial 1 goes on without a record" in caplog.records[0].getMessage()
@@ -190,9 +256,11 @@ def test_no_tracker_takes_everything_and_has_no_ids():
     assert nothing.start_run("run", parent_id="a", params={"b": 1}) == ""
     nothing.log_params("", {"a": 1})
     nothing.log_metrics("", {"a": 1.0}, step=1)
+    nothing.log_epochs("", [{"epoch": 0.0, "a": 1.0}], known_by="a")
     nothing.log_files("", ["missing"], folder="figures")
     nothing.set_tags("", {"a": "b"})
     nothing.end_run("", "FAILED")
+    assert nothing.close() == 0
     assert nothing.viewing() == ""
 
 
