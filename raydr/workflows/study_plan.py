@@ -13,7 +13,7 @@ from raydr.config.grid import CellName
 from raydr.config.jobs import StudySettings
 from raydr.config.override import with_overrides
 from raydr.config.stages import DistillStage, FinetuneStage
-from raydr.engine.package import NUM_OUTPUTS, Head
+from raydr.engine.package import DESCRIPTION, NUM_OUTPUTS, Head, copy_model
 from raydr.errors import InputError
 from raydr.study.cell import CellOrders, Teachers, model_names
 from raydr.workflows.digests import digest_of_input
@@ -100,7 +100,7 @@ def plan_cells(stage: OpenStage, settings: StudySettings, ground: Ground) -> lis
 
     Those that `only` leaves out are among them but where what they start from is not there.
     """
-    starts = _starts(settings, ground)
+    starts = _starts(stage, settings, ground)
     found: dict[CellName, Cell] = {}
     for name in settings.grid:
         arm = settings.arms[name.arm]
@@ -166,7 +166,7 @@ def study_identity(settings: StudySettings, ground: Ground) -> str:
     return _digest({**chosen, "images": ground.images})
 
 
-def _starts(settings: StudySettings, ground: Ground) -> dict[str, tuple[str, str]]:
+def _starts(stage: OpenStage, settings: StudySettings, ground: Ground) -> dict[str, tuple[str, str]]:
     """Place and digest of the weights that backbones start from, by their name in the settings.
 
     What only cells start from that nobody wants is not among them where it is not there.
@@ -183,8 +183,24 @@ def _starts(settings: StudySettings, ground: Ground) -> dict[str, tuple[str, str
         else:
             place = storage.absolute(start)
         if place is not None and (start in wanted or storage.exists(place)):
-            found[start] = place, digest_of_input("weights", place)
+            digest = digest_of_input("weights", place)
+            found[start] = _for_all_nodes(stage, place, digest), digest
     return found
+
+
+def _for_all_nodes(stage: OpenStage, place: str, digest: str) -> str:
+    """Where every node can read weights: what lies on this machine's disk is copied below the study's folder."""
+    if not storage.is_local(place) or place.startswith(f"{stage.out}/"):
+        return place
+    copy = stage.path("weights", digest[:12], place.rstrip("/").rsplit("/", 1)[-1])
+    if not storage.is_folder(place):
+        if not storage.exists(copy):
+            storage.write_bytes(copy, storage.read_bytes(place))
+    elif not storage.exists(storage.join(place, DESCRIPTION)):
+        return place
+    elif not storage.exists(storage.join(copy, DESCRIPTION)):
+        copy_model(place, copy)
+    return copy
 
 
 def _shaping(settings: Stage, weights: str) -> dict[str, Any]:

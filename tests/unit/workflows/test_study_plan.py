@@ -1,5 +1,7 @@
 """What a study's cells are: identities that change with what shapes them, and with nothing else; nested budgets."""
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -17,7 +19,7 @@ from raydr.workflows.images import Rows
 from raydr.workflows.job import Stage
 from raydr.workflows.study_cells import chain_views
 from raydr.workflows.study_ground import Ground, draw_budgets, learning_rows
-from raydr.workflows.study_plan import check_arms, orders_of, plan_cells, study_identity, weights_inputs
+from raydr.workflows.study_plan import _shaping, check_arms, orders_of, plan_cells, study_identity, weights_inputs
 
 ARMS = {
     "scratch": {"kind": "finetune", "model": {"backbone": "test_resnet", "weights": "none"}},
@@ -125,7 +127,9 @@ def test_draws_and_seeds_have_first_weights_of_their_own_and_a_student_its_teach
 
 def test_a_key_that_came_later_changes_no_cell_at_the_value_that_is_what_was_done_before(plan):
     cells, _ = plan(study())
-    assert not changed(cells, plan(study(with_arm("scratch", validate_every_epochs=1)))[0])
+    shaping = _shaping(cells["scratch/8/draw-0/seed-0"].settings, "none")
+    assert "keep" in shaping, "a default that a release changes makes another cell"
+    assert "validate_every_epochs" not in shaping
     assert changed(cells, plan(study(with_arm("scratch", validate_every_epochs=2)))[0]) == {"scratch", "student"}
 
 
@@ -135,6 +139,22 @@ def test_cells_that_nobody_wants_are_left_out_where_their_weights_are_not_there_
     assert {cell.name.arm for cell in cells.values()} == {"probe"}
     with pytest.raises(InputError, match="/nowhere/model: weights: does not exist"):
         plan(study(gone, only=["student/8/*"]))
+
+
+def test_weights_on_this_machines_disk_are_copied_to_where_every_node_reads(plan, tmp_path, tmp_path_factory):
+    here = tmp_path_factory.mktemp("here")
+    network = Classifier(create_backbone("test_resnet"), 1)
+    save_model(str(here / "model"), network, ModelDescription("test_resnet", None, Preprocess(side_px=32)))
+    (here / "x.safetensors").write_bytes(b"weights")
+    for name in ("model", "x.safetensors"):
+        arms = with_arm("scratch", model={"backbone": "test_resnet", "weights": str(here / name)})
+        first, again = (plan(study(arms))[0]["scratch/8/draw-0/seed-0"] for _ in range(2))
+        copy = Path(first.settings.model.weights)
+        assert copy.is_relative_to(tmp_path)
+        assert (again.settings.model.weights, again.identity) == (str(copy), first.identity)
+        whole = [copy] if copy.is_file() else sorted(copy.iterdir())
+        source = [here / name] if copy.is_file() else sorted((here / name).iterdir())
+        assert [file.read_bytes() for file in whole] == [file.read_bytes() for file in source]
 
 
 def test_what_the_most_work_waits_for_is_begun_first(plan):
