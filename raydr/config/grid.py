@@ -7,6 +7,8 @@ from typing import Final
 
 ALL: Final = "all"
 """The budget of all labels, of which there is one draw."""
+MOST_DRAWS: Final = 1000
+"""Of one budget, and seeds of one draw: a cell's seed tells them apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,10 @@ class CellName:
     def __str__(self) -> str:
         """As `only` and the folders of a study have it: `default/95/draw-0/seed-0`."""
         return f"{self.arm}/{self.budget}/draw-{self.draw}/seed-{self.seed}"
+
+    def seed_from(self, first: int) -> int:
+        """The seed of its training: ``first`` + 1000 × seed + draw. Draws differ in first weights and order too."""
+        return first + MOST_DRAWS * self.seed + self.draw
 
     def of_arm(self, arm: str) -> "CellName":
         """Another arm's training on the same draw of labels, with the same seed."""

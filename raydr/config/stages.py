@@ -145,8 +145,8 @@ class FinetuneStage(LearningStage):
     class_balance: bool = True
     """Weigh classes by the inverse of their frequency among the labels."""
     ensemble: PositiveInt = 1
-    """Networks that are trained on the same labels, with the seeds `seed`, `seed` + 1, …; the mean of their logits
-    teaches the student, the first of them is what is tested as the teacher."""
+    """Networks that are trained on the same labels, with the seeds `seed`, `seed` + 1, … (in a study a million apart);
+    the mean of their logits teaches the student, the first of them is what is tested as the teacher."""
     keep: Literal["best", "last"] = "best"
     """The epoch whose weights are kept: the best on the validation patients, or the last."""
     validate_every_epochs: PositiveInt = 1

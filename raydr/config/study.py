@@ -8,11 +8,11 @@ from pydantic import Field, model_validator
 
 from raydr.config.arms import PRETRAINED, Arm, DistillArm, Stage
 from raydr.config.explain import Problem, wrong_keys
-from raydr.config.grid import CellName, chosen, grid, ordered, unmatched
+from raydr.config.grid import MOST_DRAWS, CellName, chosen, grid, ordered, unmatched
 from raydr.config.images import PreprocessSettings
 from raydr.config.section import AsTuple, PositiveInt, Section
 from raydr.config.sources import BudgetSettings
-from raydr.config.stages import IndexStage, PretrainStage
+from raydr.config.stages import FinetuneStage, IndexStage, PretrainStage
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _VALIDATION = "validation"
@@ -21,26 +21,29 @@ _VALIDATION = "validation"
 class StudyStage(Section):
     """A grid of arms, label budgets, draws of labels and seeds; AUC against number of labels comes of it.
 
-    Each cell of it is one training. A cell that stands is not trained again: with other settings of one arm, that arm's
-    cells and those it teaches are.
+    Each cell of it is one training, on one device. A cell that stands is not trained again: with other settings of one
+    arm, that arm's cells and those it teaches are.
     """
 
     budgets: Annotated[tuple[PositiveInt | Literal["all"], ...], AsTuple, Field(min_length=1)]
     """Labelled training images, drawn by patient, each draw's smaller budgets within its larger ones; "all": every
-    label of the training patients, one draw."""
-    draws: PositiveInt = 3
+    label of the training patients, one draw. The labels of all validation patients are used beside them."""
+    draws: Annotated[int, Field(gt=0, le=MOST_DRAWS)] = 3
     """Draws of the labels at each budget but "all", with the seeds 0, 1, …: three give an interval over draws."""
-    seeds: PositiveInt = 1
-    """Trainings on each draw, with the seeds `seed`, `seed` + 1, …."""
+    seeds: Annotated[int, Field(gt=0, le=MOST_DRAWS)] = 1
+    """Trainings on each draw. Training s on draw d has the seed `seed` + 1000 s + d: draws have first weights and an
+    order of their own. Pretraining and validation patients are the same in all."""
     reference: str | None = None
     """The arm that the others are compared with, draw by draw."""
     cpus_per_cell: Annotated[float, Field(gt=0)] = 1.0
     gpus_per_cell: Annotated[float, Field(ge=0)] = 0.0
+    """0.25: four cells share a GPU; above 1 is of no use."""
     max_parallel: PositiveInt | None = None
     """Cells under way at once; null: as many as the cluster has room for."""
     only: Annotated[tuple[str, ...], AsTuple] = ()
-    """Patterns of cells, ARM/BUDGET/draw-D/seed-S: those that match, and their teachers, are trained and no others.
-    `*` stands for anything. Empty: all."""
+    """Patterns of cells, ARM/BUDGET/draw-D/seed-S: those that match, and their teachers, are trained and scored, and
+    no others. `*` stands for anything. Empty: all. The report is of every cell that stands, with the test figures that
+    it has."""
     test: bool = True
     """Whether the test sets are opened when all cells are trained. While settings are being chosen: false, and the
     table has the validation patients' AUC alone. `openings.json` says when they were opened, and with what."""
@@ -121,9 +124,10 @@ class StudyStage(Section):
                     key, _, text = str(error).partition(": ")
                     yield ("arms", name, *place, key), text
                 else:
-                    start = (stage.model.backbone, stage.model.weights)
+                    found = list(self._wrong_start(("arms", name, *place), stage))
+                    start = (stage.model.backbone, stage.model.weights, *(text for _, text in found))
                     if start not in starts:
-                        yield from self._wrong_start(("arms", name, *place), stage)
+                        yield from found
                     starts.add(start)
 
     def _wrong_start(self, path: tuple[str, ...], stage: Stage) -> Iterator[Problem]:
@@ -138,3 +142,6 @@ class StudyStage(Section):
                 yield key, f"{weights!r} is none of this study's; allowed: {allowed}"
             elif found.model.backbone != backbone:
                 yield key, f"{weights} is a {found.model.backbone!r}, from which a {backbone!r} cannot start"
+            if isinstance(stage, FinetuneStage) and stage.head.start == "weights":
+                text = f"'weights' needs a classifier's folder; {weights} is a backbone, so allowed is 'fresh'"
+                yield (*path, "head", "start"), text

@@ -1,5 +1,7 @@
 """The manifest: one row an image, null where unknown, written as Parquet."""
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Sequence
 
@@ -27,6 +29,7 @@ SCHEMA = pa.schema(
     ]
 )
 SPLITS = ("train", "val", "test", "external")
+_SHAPING = ("image_id", "dataset", "patient_id", "exam_id", "eye", "grade", "split")
 _ABSOLUTE = r"^(/|[A-Za-z][A-Za-z0-9+.-]*://)"
 _STEPS = r"(^|/)\.\.?(/|$)"
 
@@ -126,6 +129,12 @@ def rows_of_images(manifest: pa.Table, image_ids: Sequence[str]) -> NDArray[np.i
         more = f" ({len(missing) - 1} more)" if len(missing) > 1 else ""
         raise InputError(f"budget: image_id: {missing[0]!r} is not in the manifest{more}")
     return np.array([place[name] for name in image_ids], dtype=np.int64)
+
+
+def digest_of_rows(manifest: pa.Table) -> str:
+    """SHA-256 of what a training on these rows, in their order, depends on: not of where the photographs lie."""
+    columns = manifest.select(_SHAPING).to_pydict()
+    return hashlib.sha256(json.dumps(columns).encode()).hexdigest()
 
 
 def summary(manifest: pa.Table) -> list[dict[str, int | str]]:

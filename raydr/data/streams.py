@@ -1,12 +1,15 @@
 """Decoded images for trainers: columns ``image`` uint8 [3, S, S], ``row`` int64, ``grade`` int64."""
 
 import functools
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import ray.data
+from numpy.typing import NDArray
 
 from raydr.data.blocks import DecodeRoom, Function, chunk_sizes, map_plan
 from raydr.data.decoding import decode_readable, decode_stored
@@ -118,18 +121,31 @@ def _stream(
     )
 
 
-def collect_pool(dataset: ray.data.Dataset | ray.data.DataIterator, *, side_px: int) -> Pool:
-    """All images of a dataset in this process's memory, sorted by row."""
-    images = [np.empty((0, 3, side_px, side_px), dtype=np.uint8)]
-    rows, grades = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
-    for batch in dataset.iter_batches(batch_size=256, batch_format="numpy"):
-        if len(batch["row"]):
-            images.append(batch["image"])
-            rows.append(batch["row"])
-            grades.append(batch["grade"])
-    row = np.concatenate(rows)
-    order = np.argsort(row, kind="stable")
-    return Pool(np.concatenate(images)[order], row[order], np.concatenate(grades)[order])
+def collect_pool(
+    dataset: ray.data.Dataset | ray.data.DataIterator, *, side_px: int, rows: NDArray[np.int64] | None = None
+) -> Pool:
+    """All images of a dataset in this process's memory, sorted by row.
+
+    Args:
+        dataset: Decoded images.
+        side_px: Their side.
+        rows: That it has but for those that cannot be read, in any order; each image then goes to its place as it
+            comes. None: not known, and all are held twice for a moment.
+    """
+    found = (batch for batch in dataset.iter_batches(batch_size=256, batch_format="numpy") if len(batch["row"]))
+    batches: Iterable[dict[str, Any]] = found
+    if rows is None:
+        batches = list(found)
+        rows = np.concatenate([np.empty(0, dtype=np.int64), *(batch["row"] for batch in batches)])
+    row = np.sort(rows)
+    image = np.empty((len(row), 3, side_px, side_px), dtype=np.uint8)
+    grade, is_there = np.empty(len(row), dtype=np.int64), np.zeros(len(row), dtype=np.bool_)
+    for batch in batches:
+        place = np.searchsorted(row, batch["row"])
+        image[place], grade[place], is_there[place] = batch["image"], batch["grade"], True
+    if is_there.all():
+        return Pool(image, row, grade)
+    return Pool(image[is_there], row[is_there], grade[is_there])
 
 
 def fits_memory(num_rows: int, *, side_px: int, store_bytes: float, limit_fraction: float = 0.3) -> bool:

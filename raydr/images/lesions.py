@@ -97,11 +97,14 @@ def paint_lesions(image: Tensor, lesions: DrawnLesions) -> Tensor:
     Red lesions take light away in proportion, as blood does; exudates and cotton wool cover what is under them.
     """
     retina = _field_of_view(image)
-    depth = torch.maximum(_coverage(lesions.microaneurysms, retina), _coverage(lesions.haemorrhages, retina))
+    # All images' pixels in one line: how much retina there is up to each.
+    reached = retina.flatten().long().cumsum(dim=0)
+    dots, blots = (_coverage(blobs, retina, reached) for blobs in (lesions.microaneurysms, lesions.haemorrhages))
+    depth = torch.maximum(dots, blots)
     image = image * (1 - onto(lesions.blood, image)[:, :, None, None] * depth)
     for blobs, tone in ((lesions.exudates, lesions.exudate), (lesions.cotton_wool, lesions.wool)):
         colour = onto(tone, image)[:, :, None, None]
-        image = image + colour[:, 3:] * _coverage(blobs, retina) * (colour[:, :3] - image)
+        image = image + colour[:, 3:] * _coverage(blobs, retina, reached) * (colour[:, :3] - image)
     return image.clamp(0, 1)
 
 
@@ -162,14 +165,14 @@ def _field_of_view(image: Tensor) -> Tensor:
     return -F.max_pool2d(-shows, 2 * reach + 1, stride=1, padding=reach)
 
 
-def _coverage(blobs: Blobs, retina: Tensor) -> Tensor:
+def _coverage(blobs: Blobs, retina: Tensor, reached: Tensor) -> Tensor:
     """How far each pixel [B, 1, S, S] is covered by blobs, in [0, 1]: the strongest one counts."""
     batch, _, side, _ = retina.shape
     covered = retina.new_zeros(batch * side * side)
     if not len(blobs.image):
         return covered.view(retina.shape)
     owner = sent(blobs.image, retina.device)
-    rows, columns = _middles(blobs, owner, retina)
+    rows, columns = _middles(blobs, owner, retina, reached)
     # A square of pixels about each blob; its side is known where the blobs were drawn, so that no GPU waits for it.
     reach = (1 + blobs.roughness.abs().sum(dim=1)) * blobs.radius * blobs.stretch + 2 * blobs.softness
     half = int(reach.max() * side) + 2
@@ -183,11 +186,9 @@ def _coverage(blobs: Blobs, retina: Tensor) -> Tensor:
     return covered.view(retina.shape) * retina
 
 
-def _middles(blobs: Blobs, owner: Tensor, retina: Tensor) -> tuple[Tensor, Tensor]:
+def _middles(blobs: Blobs, owner: Tensor, retina: Tensor, reached: Tensor) -> tuple[Tensor, Tensor]:
     """Row and column of each blob's middle in pixels."""
     side = retina.shape[-1]
-    # All images' pixels in one line: how much retina there is up to each.
-    reached = retina.flatten().long().cumsum(dim=0)
     ends = reached[side * side - 1 :: side * side]
     starts = F.pad(ends[:-1], (1, 0))
     wanted = starts[owner] + (onto(blobs.place, retina) * (ends - starts)[owner]).long()

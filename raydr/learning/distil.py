@@ -15,13 +15,12 @@ from raydr.engine.fit import Training, fit
 from raydr.engine.package import NUM_OUTPUTS, Head, load_model
 from raydr.engine.parallel import distributed, no_sync
 from raydr.engine.sources import BatchSource, WithLabelled
-from raydr.engine.state import Progress
 from raydr.engine.steps.distil import Targets
 from raydr.errors import InputError
 from raydr.grades import REFERABLE_GRADE
 from raydr.images.augment import augmentation
 from raydr.learning.assignment import Assignment, seed_weights
-from raydr.learning.validation import VALIDATION_AUC, finish_classifier, validation_auc
+from raydr.learning.validation import VALIDATION_AUC, Learnt, finish_classifier, validation_auc
 from raydr.losses.classification import balanced_weights
 from raydr.models.ensemble import Ensemble
 from raydr.models.student import Student
@@ -50,7 +49,7 @@ class Teaching:
 
 def distil(
     settings: DistillStage, images: DistilImages, teaching: Teaching, assignment: Assignment, context: Context
-) -> Progress:
+) -> Learnt:
     """Train the student; rank 0 writes the epoch that the settings keep."""
     seed_weights(assignment.seed)
     wanted = settings.distillation
@@ -83,8 +82,8 @@ def distil(
     keep_best = VALIDATION_AUC if settings.keep == "best" and len(images.validation) else None
     plan = assignment.plan(settings.optim, keep_best=keep_best)
     progress = fit(training, plan, context, validation_auc(network, images.validation, context, assignment.patients))
-    finish_classifier(network, settings.model, teaching.head, images.validation, assignment, context)
-    return progress
+    head = teaching.head
+    return Learnt(progress, finish_classifier(network, settings.model, head, images.validation, assignment, context))
 
 
 def targets_of(

@@ -10,11 +10,10 @@ from raydr.engine.fit import Training, fit
 from raydr.engine.package import NUM_OUTPUTS, load_head_weights
 from raydr.engine.parallel import distributed, no_sync
 from raydr.engine.sources import BatchSource
-from raydr.engine.state import Progress
 from raydr.engine.steps.classify import ClassifyStep
 from raydr.images.augment import augmentation
 from raydr.learning.assignment import Assignment, seed_weights
-from raydr.learning.validation import VALIDATION_AUC, finish_classifier, validation_auc
+from raydr.learning.validation import VALIDATION_AUC, Learnt, finish_classifier, validation_auc
 from raydr.losses.classification import balanced_weights
 
 
@@ -27,7 +26,7 @@ class FinetuneImages:
     validation: Pool
 
 
-def finetune(settings: FinetuneStage, images: FinetuneImages, assignment: Assignment, context: Context) -> Progress:
+def finetune(settings: FinetuneStage, images: FinetuneImages, assignment: Assignment, context: Context) -> Learnt:
     """Train the teacher; rank 0 writes the epoch that the settings keep."""
     seed_weights(assignment.seed)
     network = build_classifier(settings.model, settings.head.kind, context)
@@ -54,5 +53,5 @@ def finetune(settings: FinetuneStage, images: FinetuneImages, assignment: Assign
 
     validate = validation_auc(network, images.validation, context, assignment.patients, is_due)
     progress = fit(training, plan, context, validate)
-    finish_classifier(network, settings.model, settings.head.kind, images.validation, assignment, context)
-    return progress
+    head = settings.head.kind
+    return Learnt(progress, finish_classifier(network, settings.model, head, images.validation, assignment, context))

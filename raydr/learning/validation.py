@@ -1,6 +1,7 @@
 """The validation patients' part in a classifier's training: every epoch's AUC and, at the end, the thresholds."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from raydr.engine.context import Context
 from raydr.engine.fit import Validate
 from raydr.engine.package import Head, ModelDescription, save_model
 from raydr.engine.score import score_everywhere
+from raydr.engine.state import Progress
 from raydr.grades import REFERABLE_GRADE
 from raydr.learning.assignment import Assignment
 from raydr.metrics.operating import choose_thresholds
@@ -20,6 +22,17 @@ from raydr.metrics.standard_error import auc_standard_error
 from raydr.models.classifier import Classifier, referable_probability
 
 VALIDATION_AUC, STANDARD_ERROR = "val_auc", "val_auc_se"
+
+
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """What the training of a classifier came to."""
+
+    progress: Progress
+    probability: NDArray[np.float64]
+    """Of referable retinopathy, of the finished network for every validation image; empty where no model is kept."""
+    choices: Mapping[str, float] = field(default_factory=dict)
+    """What the validation patients chose beside the epoch."""
 
 
 def validation_auc(
@@ -58,14 +71,19 @@ def finish_classifier(
     validation: Pool,
     assignment: Assignment,
     context: Context,
-) -> None:
-    """Choose the operating points on the validation patients and, on rank 0, write the model folder."""
+) -> NDArray[np.float64]:
+    """Choose the operating points on the validation patients and, on rank 0, write the model folder.
+
+    Returns:
+        The probabilities of the validation images; none where no model is kept.
+    """
+    probability = np.empty(0)
     if assignment.model_folder is None:
-        return
+        return probability
     thresholds = {}
     if len(validation):
-        truth = validation.grade >= REFERABLE_GRADE
-        thresholds = choose_thresholds(truth, _probability(network, validation, context))
+        probability = _probability(network, validation, context)
+        thresholds = choose_thresholds(validation.grade >= REFERABLE_GRADE, probability)
     if context.rank == 0:
         description = ModelDescription(
             backbone=model.backbone,
@@ -76,6 +94,7 @@ def finish_classifier(
             provenance=dict(assignment.provenance),
         )
         save_model(assignment.model_folder, network, description)
+    return probability
 
 
 def _probability(network: Classifier, pool: Pool, context: Context) -> NDArray[np.float64]:

@@ -48,13 +48,14 @@ class Spread:
     """Figures of several draws of the labels: their mean and how far they lie apart.
 
     Where a draw has several trainings, their mean is the draw's figure. The interval is for the mean over all draws
-    that could have been made, of labels and of what is random in training, on these images: how other patients would
-    move it is what the AUC's own standard error tells.
+    that could have been made, of labels with first weights and an order of their own, on these images, with this
+    pretraining and these validation patients: how other patients would move it is what the AUC's own standard error
+    tells.
     """
 
     mean: float
     lowest: float
-    """Of the single trainings."""
+    """Of the draws' figures."""
     highest: float
     standard_deviation: float
     """Of the draws' figures; NaN for fewer than two."""
@@ -147,7 +148,6 @@ def _aucs_by_draw(group: Sequence[StudyCell]) -> dict[int, list[float]]:
 
 def _spread(by_draw: Mapping[int, Sequence[float]], level: float) -> Spread:
     figures = np.array([np.mean(values) for values in by_draw.values()])
-    single = np.concatenate(list(by_draw.values()))
     mean, deviation, half = float(figures.mean()), math.nan, math.nan
     if len(figures) > 1:
         deviation = float(figures.std(ddof=1))
@@ -155,8 +155,8 @@ def _spread(by_draw: Mapping[int, Sequence[float]], level: float) -> Spread:
         half = float(stdtrit(len(figures) - 1, (1 + level) / 2)) * deviation / math.sqrt(len(figures))
     return Spread(
         mean=mean,
-        lowest=float(single.min()),
-        highest=float(single.max()),
+        lowest=float(figures.min()),
+        highest=float(figures.max()),
         standard_deviation=deviation,
         low=mean - half,
         high=mean + half,

@@ -1,31 +1,25 @@
 """What a study found, in words, with every choice made by the validation patients."""
 
-import itertools
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
 
-from raydr.metrics.label_efficiency import LabelEfficiency
+from raydr.metrics.label_efficiency import LabelEfficiency, Spread
 from raydr.reporting.study_table import Budget, study_tables
 from raydr.reporting.wording import number
 
 
-class StudyOpening(Protocol):
+@dataclass(frozen=True, slots=True)
+class Opening:
     """One time that test images were read for scoring."""
 
-    @property
-    def time(self) -> datetime:
-        """When."""
-
-    @property
-    def study(self) -> str:
-        """Digest of the settings that the scored models came from."""
-
-    @property
-    def num_models(self) -> int:
-        """That were scored."""
+    time: datetime
+    study: str
+    """Digest of the settings that the scored models came from."""
+    num_models: int
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """Of the software."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,48 +71,65 @@ def chosen(found: Sequence[Finding]) -> str:
 def saving(rows: Sequence[LabelEfficiency], reference: str | None) -> str:
     """How many labels the chosen arms need for what the reference arm reaches with its most, in a sentence.
 
-    On the first test set, or on the validation patients where there is none; nothing without a reference arm.
+    On the first test set, or on the validation patients where there is none; nothing without a reference arm. A saving
+    is claimed where the whole interval over draws is on that side.
     """
     tables = study_tables(rows)
     of_reference = tables[0].of_arm(reference) if tables and reference is not None else []
     if len(of_reference) < 2:
         return ""
     most, goal = of_reference[-1]
-    what = f"what “{reference}” reaches with {most.words} ({number(goal.auc.mean)}) on {tables[0].dataset}"
-    for finding in findings(rows):
-        row = finding.shown
-        if finding.budget.num_labels < most.num_labels and row.auc.mean >= goal.auc.mean:
-            return f"With {finding.budget.words} labels “{row.arm}” reaches ({number(row.auc.mean)}) {what}."
+    what = f"what “{reference}” reaches with {most.words} ({_figure(goal.auc)}) on {tables[0].dataset}"
+    reached = [
+        (finding.budget.words, row)
+        for finding in findings(rows)
+        if finding.budget.num_labels < most.num_labels
+        and (row := tables[0].at(finding.validation.arm, finding.budget)) is not None
+        and row.auc.mean >= goal.auc.mean
+    ]
+    for labels, row in reached:
+        if row.auc.low >= goal.auc.mean:
+            return f"With {labels} labels “{row.arm}” reaches ({_figure(row.auc)}) {what}."
+    if reached:
+        labels, row = reached[0]
+        why = "has no interval" if math.isnan(row.auc.low) else "has an interval that reaches below"
+        mean = f"the mean of “{row.arm}” ({_figure(row.auc)})"
+        return f"With {labels} labels {mean} is not below {what}, but it {why}: that labels are saved is not shown."
     return f"No arm chosen so reaches with fewer labels {what}."
 
 
-def openings_told(openings: Sequence[StudyOpening], study: str) -> list[str]:
-    """How often the test sets have been opened and what that means for the figures, in sentences.
+def openings_told(openings: Sequence[Opening], study: str) -> list[str]:
+    """How often a study's folder has opened the test sets and what that means for the figures, in sentences.
 
     Args:
         openings: The earliest first.
         study: Digest of the settings that the figures come from.
     """
     if not openings:
-        return ["The test sets are closed: no test image has been scored."]
+        return ["The test sets are closed: this study’s folder has scored no test image."]
     first, last = (f"{opening.time:%Y-%m-%d %H:%M}" for opening in (openings[0], openings[-1]))
     often = "once" if len(openings) == 1 else f"{len(openings)} times"
-    told = [
-        f"The test sets have been opened {often}, on {first}."
-        if first == last
-        else f"The test sets have been opened {often}, first on {first} and last on {last}."
-    ]
-    before = list(itertools.takewhile(lambda opening: opening.study != study, openings))
-    if before:
-        told.append(
-            f"They were opened before, on {before[-1].time:%Y-%m-%d %H:%M}, with other settings "
-            f"({before[-1].study[:12]}): what was chosen since then was chosen with their figures in reach."
-        )
-    else:
-        told.append(
-            "Nothing of these settings was chosen with a test figure in reach: they were opened with them first."
-        )
-    return told
+    when = f"on {first}" if first == last else f"first on {first} and last on {last}"
+    told = f"The test sets have been opened {often} by this study’s folder, {when}."
+    others = [opening for opening in openings if opening.study != study]
+    if not others:
+        clean = "Nothing of these settings was chosen with such a figure in reach: no others have been opened there."
+        return [told, clean]
+    place = openings.index(others[-1])
+    which = f"last on {others[-1].time:%Y-%m-%d %H:%M} ({others[-1].study[:12]})"
+    if any(opening.study == study for opening in openings[:place]):
+        more = f"They were opened with other settings as well, {which}, after these: a return to these is a choice"
+        return [told, f"{more} that was made with those figures in reach."]
+    more = f"They were opened before with other settings, {which}:"
+    return [told, f"{more} what was chosen since then was chosen with their figures in reach."]
+
+
+def _figure(auc: Spread) -> str:
+    """A mean with what is known of its uncertainty."""
+    if auc.num_draws == 1:
+        return f"{number(auc.mean)}; one draw"
+    interval = "" if math.isnan(auc.low) else f", [{number(auc.low)}, {number(auc.high)}]"
+    return f"{number(auc.mean)}; mean of {auc.num_draws} draws{interval}"
 
 
 def _listed(words: Sequence[str]) -> str:

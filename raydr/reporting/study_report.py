@@ -5,23 +5,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from raydr import storage
-from raydr.metrics.label_efficiency import StudyCell, label_efficiency
+from raydr.metrics.label_efficiency import VALIDATION, StudyCell, label_efficiency
 from raydr.reporting import study_figures
 from raydr.reporting.page import render_page
-from raydr.reporting.study_findings import chosen, findings, openings_told, saving
+from raydr.reporting.study_findings import Opening, chosen, findings, openings_told, saving
 from raydr.reporting.study_table import arm_costs, signed, study_tables
-
-
-@dataclass(frozen=True, slots=True)
-class Opening:
-    """One time that test images were read for scoring."""
-
-    time: datetime
-    study: str
-    """Digest of the settings that the scored models came from."""
-    num_models: int
-    versions: Mapping[str, str] = field(default_factory=dict)
-    """Of the software."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +50,8 @@ def render_study_report(report: StudyReport) -> str:
         report=report,
         tables=study_tables(rows, list(report.arms)),
         findings=found,
+        picked={finding.budget.name: finding.validation.arm for finding in found},
+        num_validation=max((cell.num_images for cell in report.cells if cell.dataset == VALIDATION), default=0),
         told=[line for line in (chosen(found), saving(rows, report.reference)) if line],
         opened=openings_told(report.openings, report.study),
         costs=arm_costs(report.cells),

@@ -62,11 +62,6 @@ class StudyTable:
         found = [(budget, self.at(arm, budget)) for budget in self.budgets]
         return [(budget, row) for budget, row in found if row is not None and math.isfinite(row.auc.mean)]
 
-    def is_highest(self, row: LabelEfficiency) -> bool:
-        """Whether no other arm has a higher mean with that budget."""
-        rivals = [other.auc.mean for (_, budget), other in self.figures.items() if budget == row.budget]
-        return row.auc.mean == max((auc for auc in rivals if math.isfinite(auc)), default=math.nan)
-
     def lacks_draws(self, row: LabelEfficiency) -> bool:
         """Whether another arm has more draws of that budget."""
         return any(

@@ -141,6 +141,16 @@ def list_files(uri: str, *, recursive: bool = True) -> list[tuple[str, int, Any]
     return sorted((join(prefix, info.path[len(base) + 1 :]), info.size, info.mtime_ns) for info in files)
 
 
+def list_entries(uri: str) -> list[str]:
+    """URIs of the files and folders in a folder, sorted; none where it is not there."""
+
+    def attempt() -> list[str]:
+        system, path = locate(uri)
+        return [info.base_name for info in system.get_file_info(pafs.FileSelector(path, allow_not_found=True))]
+
+    return [join(absolute(uri), name) for name in sorted(patiently(uri, attempt))]
+
+
 def digest_file(uri: str) -> str:
     """SHA-256 of a file's content, in hex."""
 

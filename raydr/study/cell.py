@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from raydr import storage
-from raydr.config.arms import ProbeStage
+from raydr.config.arms import ProbeStage, Stage
 from raydr.config.stages import DistillStage, FinetuneStage
 from raydr.engine.batch import Pool
-from raydr.engine.package import DESCRIPTION, NUM_OUTPUTS, Head, load_model, read_description
+from raydr.engine.package import NUM_OUTPUTS, Head, load_model, read_description
 from raydr.engine.score import score_share
 from raydr.engine.sources import ShuffledPool, local_batch_size
-from raydr.engine.state import Progress
 from raydr.grades import REFERABLE_GRADE
 from raydr.images.dihedral import NumViews, dihedral_views
 from raydr.images.preprocess import Preprocess
@@ -26,16 +25,16 @@ from raydr.learning.assignment import Assignment
 from raydr.learning.distil import DistilImages, Teaching, distil
 from raydr.learning.finetune import FinetuneImages, finetune
 from raydr.learning.probe import probe
-from raydr.models.classifier import referable_probability
+from raydr.learning.validation import Learnt
 from raydr.study.context import CellContext
 from raydr.study.records import STATES, AucFigures, CellRecord, auc_figures, write_record
+from raydr.training.single import SingleContext
 from raydr.training.teacher import read_teacher_logits, write_teacher_logits
 
-Kind = Literal["finetune", "probe", "distill"]
-CELL: Final = "cell"
+_CELL: Final = "cell"
 """In a model's provenance: the identity of the cell that made it."""
-_SEEDS_APART: Final = 1000
-"""Between the networks of an ensemble, which must not be another cell's first one."""
+_SEEDS_APART: Final = 1_000_000
+"""Between the networks of an ensemble: more than `CellName.seed_from` has between cells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +66,7 @@ class CellOrders:
     name: str
     identity: str
     folder: str
-    kind: Kind
-    settings: dict[str, Any]
+    settings: Stage
     seed: int
     rows: NDArray[np.int64]
     """Labelled rows of the manifest, sorted."""
@@ -88,7 +86,7 @@ class CellOrders:
     @property
     def num_networks(self) -> int:
         """That it trains."""
-        return int(self.settings.get("ensemble", 1))
+        return self.settings.ensemble if isinstance(self.settings, FinetuneStage) else 1
 
 
 def model_names(num_networks: int) -> tuple[str, ...]:
@@ -102,18 +100,18 @@ def run_cell(orders: CellOrders, images: StudyImages) -> CellRecord:
     clock = time.monotonic()
     lesson = _Lesson(orders, images, labelled_pool(images.pool, orders.rows, orders.grades))
     models = model_names(orders.num_networks)
-    learnt = [lesson.learn(model, number) for number, model in enumerate(models)]
-    first = learnt[0]
+    (first, seconds), *others = (lesson.learn(model, number) for number, model in enumerate(models))
+    progress = first.progress
     record = CellRecord(
         name=orders.name,
         identity=orders.identity,
         models=models,
         num_labels=len(lesson.labelled),
-        seconds=round(time.monotonic() - clock + sum(one.seconds_before for one in learnt), 2),
-        validation=_validated(storage.join(orders.folder, models[0]), images),
-        best_epoch=None if first.progress.best_epoch is None else first.progress.best_epoch + 1,
+        seconds=round(time.monotonic() - clock + seconds + sum(before for _, before in others), 2),
+        validation=_validated(first.probability, images),
+        best_epoch=None if progress.best_epoch is None else progress.best_epoch + 1,
         choices=first.choices,
-        history=first.progress.history,
+        history=progress.history,
     )
     write_record(orders.folder, record)
     storage.delete_folder(storage.join(orders.folder, STATES))
@@ -123,9 +121,8 @@ def run_cell(orders: CellOrders, images: StudyImages) -> CellRecord:
 def score_cell(folder: str, pool: Pool, num_threads: int) -> NDArray[np.float32]:
     """Logits [N, outputs] of the model in ``folder`` on a pool, in its order."""
     torch.set_num_threads(num_threads)
-    context = CellContext(folder, save_every_s=0.0)
-    network = load_model(folder).network.to(context.device)
-    return score_share(network, pool, device=context.device)
+    device = SingleContext().device
+    return score_share(load_model(folder).network.to(device), pool, device=device)
 
 
 def labelled_pool(pool: Pool, rows: NDArray[np.int64], grades: NDArray[np.int64]) -> Pool:
@@ -144,53 +141,42 @@ def labelled_pool(pool: Pool, rows: NDArray[np.int64], grades: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class _Learnt:
-    progress: Progress
-    seconds_before: float
-    choices: Mapping[str, float]
-
-
-@dataclass(frozen=True, slots=True)
 class _Lesson:
     orders: CellOrders
     images: StudyImages
     labelled: Pool
 
-    def learn(self, model: str, number: int) -> _Learnt:
-        """One network; one that an attempt before had finished is not trained again."""
-        orders, images = self.orders, self.images
-        folder = storage.join(orders.folder, model)
-        if number and _is_made_by(orders, folder):  # the first one's history is wanted
-            return _Learnt(Progress(), 0.0, {})
+    def learn(self, model: str, number: int) -> tuple[Learnt, float]:
+        """One network, and the seconds that attempts before this one spent on what it goes on from."""
+        orders = self.orders
         assignment = Assignment(
             preprocess=orders.preprocess,
-            model_folder=folder,
+            model_folder=storage.join(orders.folder, model),
             seed=orders.seed + number * _SEEDS_APART,
             settings_digest=orders.identity,
-            provenance={**orders.provenance, CELL: orders.identity},
-            patients=images.patients,
+            provenance={**orders.provenance, _CELL: orders.identity},
+            patients=self.images.patients,
             save_every_steps=orders.save_every_steps,
             save_every_s=orders.save_within_s,
         )
         states = storage.join(orders.folder, STATES, f"{orders.identity[:12]}-{model}")
         context = CellContext(states, save_every_s=orders.save_every_s)
-        progress, choices = Progress(), {}
-        match orders.kind:
-            case "finetune":
-                tuned = FinetuneStage.model_validate(orders.settings)
+        return self._learn(assignment, context), context.seconds_before
+
+    def _learn(self, assignment: Assignment, context: CellContext) -> Learnt:
+        images = self.images
+        match self.orders.settings:
+            case FinetuneStage() as tuned:
                 source = self._shuffled(self.labelled, tuned, assignment.seed)
                 wanted = FinetuneImages(source, self.labelled, images.validation)
-                progress = finetune(tuned, wanted, assignment, context)
-            case "probe":
-                settings = ProbeStage.model_validate(orders.settings)
-                choices = probe(settings, self.labelled, images.validation, assignment, context)
-            case "distill":
-                student = DistillStage.model_validate(orders.settings)
+                return finetune(tuned, wanted, assignment, context)
+            case ProbeStage() as probed:
+                return probe(probed, self.labelled, images.validation, assignment, context)
+            case DistillStage() as student:
                 source = self._shuffled(images.pool, student, assignment.seed)
                 teaching = self._teaching(student, context.device)
                 taught = DistilImages(source, self.labelled, images.validation)
-                progress = distil(student, taught, teaching, assignment, context)
-        return _Learnt(progress, context.seconds_before, choices)
+                return distil(student, taught, teaching, assignment, context)
 
     def _shuffled(self, pool: Pool, settings: FinetuneStage | DistillStage, seed: int) -> ShuffledPool:
         return ShuffledPool(pool, local_batch_size(len(pool), settings.optim.batch_size, 1), seed=seed)
@@ -209,12 +195,6 @@ class _Lesson:
         logits = np.full((self.images.num_rows, found.shape[1]), np.nan, dtype=np.float32)
         logits[rows] = found
         return Teaching(logits, head, teachers.folders)
-
-
-def _is_made_by(orders: CellOrders, folder: str) -> bool:
-    if not storage.exists(storage.join(folder, DESCRIPTION)):
-        return False
-    return read_description(folder).provenance.get(CELL) == orders.identity
 
 
 def _outputs(teachers: Teachers, pool: Pool, num_views: NumViews, device: torch.device) -> NDArray[np.float32]:
@@ -237,10 +217,8 @@ def _mean_judge(networks: Sequence[torch.nn.Module], num_views: NumViews) -> Cal
     return judge
 
 
-def _validated(model: str, images: StudyImages) -> AucFigures:
+def _validated(probability: NDArray[np.float64], images: StudyImages) -> AucFigures:
     """What the finished model does on the validation patients."""
     pool = images.validation
-    logits = score_cell(model, pool, torch.get_num_threads())
-    probability = referable_probability(torch.from_numpy(logits)).double().numpy()
     patients = np.array([images.patients[row] for row in pool.row.tolist()], dtype=np.int64)
     return auc_figures(pool.grade >= REFERABLE_GRADE, probability, patients)

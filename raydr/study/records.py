@@ -75,6 +75,14 @@ def write_record(folder: str, record: CellRecord) -> None:
     storage.write_bytes(storage.join(folder, RECORD), content.encode())
 
 
+def clear_cell(folder: str) -> None:
+    """Delete all that is in a cell's folder but what a cell that was cut off goes on from."""
+    for uri in storage.list_entries(folder):
+        if uri.rstrip("/").rsplit("/", 1)[-1] != STATES:
+            storage.delete_folder(uri)
+            storage.delete_file(uri)
+
+
 def read_record(folder: str, identity: str) -> CellRecord | None:
     """The record in a cell's folder; None where it is not there, of other settings, or a model of it is gone."""
     uri = storage.join(folder, RECORD)

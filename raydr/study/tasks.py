@@ -78,25 +78,29 @@ def check_cell_room(cpus: float, gpus: float, cluster: ClusterSettings, nodes: S
         )
 
 
+def shared(images: StudyImages | Pool) -> Any:
+    """Images in the object store, from where tasks read them; nothing else needs to hold them."""
+    return ray.put(images)
+
+
 def run_cells(
-    names: Sequence[str], teachers: Mapping[str, str], images: StudyImages, *, share: Share, audience: Audience
+    names: Sequence[str], teachers: Mapping[str, str], images: Any, *, share: Share, audience: Audience
 ) -> dict[str, str]:
     """Train cells; returns why each one failed that did. One that fails stops none but those that it was to teach.
 
     Args:
         names: Of the cells, in the order in which they are begun where they may.
         teachers: The cell that teaches each one that is taught; one that is not among ``names`` is trained already.
-        images: Of all cells.
+        images: Of all cells, a `StudyImages` as `shared` gives it.
         share: What a cell takes.
         audience: Told of every beginning and end.
     """
-    held = ray.put(images)
-    waiting, failures, done = list(names), dict[str, str](), set[str]()
+    task, at_hand = share.task(run_cell), set(teachers.values()) - set(names)
+    waiting, failures = list(names), dict[str, str]()
     under_way: dict[Any, str] = {}
 
     def is_ready(name: str) -> bool:
-        teacher = teachers.get(name)
-        return teacher not in names or teacher in done
+        return name not in teachers or teachers[name] in at_hand
 
     with _cancelled(under_way):
         while waiting or under_way:
@@ -108,7 +112,7 @@ def run_cells(
             ready = [name for name in waiting if is_ready(name)]
             for name in ready if limit is None else ready[: max(0, limit - len(under_way))]:
                 waiting.remove(name)
-                under_way[share.task(run_cell).remote(audience.begin(name), held)] = name
+                under_way[task.remote(audience.begin(name), images)] = name
             for reference in _finished(under_way):
                 name = under_way.pop(reference)
                 try:
@@ -117,20 +121,20 @@ def run_cells(
                     failures[name] = reason(error)
                     audience.failed(name, failures[name])
                 else:
-                    done.add(name)
+                    at_hand.add(name)
                     audience.done(name, record)
     return failures
 
 
-def score_cells(folders: Mapping[str, str], pool: Pool, *, share: Share) -> Iterator[tuple[str, NDArray[np.float32]]]:
+def score_cells(folders: Mapping[str, str], pool: Any, *, share: Share) -> Iterator[tuple[str, NDArray[np.float32]]]:
     """Name and logits [N, outputs] on a pool of each model, as they are done.
 
     Args:
         folders: Of the models, by name.
-        pool: The images.
+        pool: The images, a `Pool` as `shared` gives it.
         share: What a task takes.
     """
-    held = ray.put(pool)
+    task = share.task(score_cell)
     waiting = list(folders)
     under_way: dict[Any, str] = {}
     with _cancelled(under_way):
@@ -138,7 +142,7 @@ def score_cells(folders: Mapping[str, str], pool: Pool, *, share: Share) -> Iter
             limit = share.num_at_once()
             room = len(waiting) if limit is None else max(0, limit - len(under_way))
             for name in waiting[:room]:
-                under_way[share.task(score_cell).remote(folders[name], held, share.num_threads)] = name
+                under_way[task.remote(folders[name], pool, share.num_threads)] = name
             del waiting[:room]
             for reference in _finished(under_way):
                 name = under_way.pop(reference)

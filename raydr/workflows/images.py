@@ -151,4 +151,4 @@ def small_pool(
     if not len(rows):
         return empty_pool(preprocess.side_px)
     found = dataset(data, manifest, rows, preprocess=preprocess, cluster=cluster, graded=graded)
-    return collect_pool(found, side_px=preprocess.side_px)
+    return collect_pool(found, side_px=preprocess.side_px, rows=rows)

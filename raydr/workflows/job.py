@@ -84,7 +84,7 @@ def perform(
         settings: The verb's own.
         verb: Its name.
         inputs: URIs by name; their digests decide whether the result still stands.
-        digests: Digests of further inputs that are no files.
+        digests: Digests of further inputs that are no files, or that count in place of a file's own.
         pipeline: The `run` it is part of, if any.
         find_fault: What is wrong with the artifacts of an earlier result that else would stand, None where nothing is.
         body: The work.

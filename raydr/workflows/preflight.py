@@ -71,7 +71,8 @@ def check_placement(settings: Job, nodes: Sequence[Node]) -> None:
 
     Settings of a site alone are checked for a training.
     """
-    if isinstance(settings, _TRAINING) or type(settings) is Job:
+    has_trainers = not isinstance(settings, StudySettings) or settings.pretrains
+    if (isinstance(settings, _TRAINING) and has_trainers) or type(settings) is Job:
         check_room(settings.cluster, nodes)
     if isinstance(settings, SearchSettings | RunSettings):
         stage = settings.search if isinstance(settings, RunSettings) else settings

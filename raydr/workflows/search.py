@@ -32,7 +32,14 @@ def search(settings: SearchSettings, *, pipeline: Pipeline | None = None) -> Sta
         clock = [time.perf_counter()]
         num_views = settings.distill.distillation.teacher_views
         with ready(settings):
-            check_images_fit("search", settings.cluster, num_images=len(rows.train), side_px=teacher.preprocess.side_px)
+            check_images_fit(
+                "search: training",
+                settings.cluster,
+                num_images=len(rows.train),
+                side_px=teacher.preprocess.side_px,
+                cpus=settings.cpus_per_trial / settings.workers_per_trial,
+                gpus=settings.gpus_per_trial / settings.workers_per_trial,
+            )
             taught = teach(
                 stage.path(outputs_name(stage.inputs, num_views)) if asks_beforehand else None,
                 teacher=settings.teacher,

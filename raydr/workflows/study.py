@@ -11,9 +11,10 @@ from raydr.workflows.preflight import ready
 from raydr.workflows.result import StageResult
 from raydr.workflows.sources import source_of
 from raydr.workflows.study_cells import train_cells
+from raydr.workflows.study_ground import lay_ground
 from raydr.workflows.study_outcome import conclude
-from raydr.workflows.study_plan import CELLS, check_arms, lay_ground, plan_cells, weights_inputs
-from raydr.workflows.study_tests import open_tests, test_set
+from raydr.workflows.study_plan import CELLS, check_arms, plan_cells, weights_inputs
+from raydr.workflows.study_tests import open_tests, openings, standing_figures, test_set
 
 
 def study(settings: StudySettings, *, pipeline: Pipeline | None = None) -> StageResult:
@@ -35,13 +36,14 @@ def study(settings: StudySettings, *, pipeline: Pipeline | None = None) -> Stage
         with ready(settings):
             machine = room()
             ground = lay_ground(stage, settings)
-            if settings.test:
-                test_set(ground)  # better told now that there is none than after all trainings
+            # Better told now that there is no test set than after all trainings.
+            tests = test_set(ground) if settings.test or (settings.only and openings(stage)) else None
             lap("images and pretraining")
             trained = train_cells(stage, settings, ground, plan_cells(stage, settings, ground))
             lap("cells")
-            is_whole = settings.test and not trained.failures
-            tested = open_tests(stage, settings, ground, trained.cells) if is_whole else {}
+            tested = {} if tests is None else standing_figures(trained.cells, tests)
+            if tests is not None and settings.test and not trained.failures:
+                tested |= open_tests(stage, settings, ground, trained.wanted, tests)
             lap("test sets")
         outcome = conclude(stage, settings, ground, trained, tested, machine=machine, seconds=seconds)
         trained.check()

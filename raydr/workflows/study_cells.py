@@ -5,17 +5,17 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from raydr import storage
 from raydr.config.images import DataSettings
 from raydr.config.jobs import StudySettings
 from raydr.errors import RunError
 from raydr.study.cell import CellOrders, StudyImages
-from raydr.study.records import RECORD, CellRecord, read_record
-from raydr.study.tasks import Share, run_cells
+from raydr.study.records import CellRecord, clear_cell, read_record
+from raydr.study.tasks import Share, run_cells, shared
 from raydr.workflows.console import duration, say
 from raydr.workflows.images import small_pool, validation_patients
 from raydr.workflows.job import Stage
-from raydr.workflows.study_plan import Cell, Ground, orders_of
+from raydr.workflows.study_ground import Ground
+from raydr.workflows.study_plan import Cell, orders_of
 from raydr.workflows.study_runs import CellRuns
 from raydr.workflows.trials import check_images_fit
 
@@ -39,6 +39,8 @@ class Trained:
     """The cells of a study and what became of them."""
 
     cells: Sequence[Cell]
+    """Those that are wanted, and of the others those that stand."""
+    wanted: Sequence[Cell]
     records: Mapping[str, CellRecord]
     """Of those that are trained, by name."""
     failures: Mapping[str, str]
@@ -51,41 +53,65 @@ class Trained:
         named = "; ".join(f"{name}: {why}" for name, why in list(self.failures.items())[:_MOST_NAMED])
         more = f"; and {len(self.failures) - _MOST_NAMED} more" if len(self.failures) > _MOST_NAMED else ""
         raise RunError(
-            f"study: {len(self.failures)} of {len(self.cells)} cells failed, so the test sets stay closed; the others "
+            f"study: {len(self.failures)} of {len(self.wanted)} cells failed, and no test image was scored; the others "
             f"stand and will not be trained again: {named}{more}"
         )
 
 
 def train_cells(stage: Stage, settings: StudySettings, ground: Ground, cells: Sequence[Cell]) -> Trained:
-    """Train every cell that does not stand."""
+    """Train every wanted cell that does not stand."""
+    names = set(settings.cells)
     found = {str(cell.name): read_record(cell.folder, cell.identity) for cell in cells}
     records = {name: record for name, record in found.items() if record is not None}
-    left = [cell for cell in cells if str(cell.name) not in records]
+    wanted = [cell for cell in cells if cell.name in names]
+    known = [cell for cell in cells if cell.name in names or str(cell.name) in records]
+    left = [cell for cell in wanted if str(cell.name) not in records]
     runs = CellRuns(stage)
-    for cell in cells:
+    for cell in wanted:
         if (record := records.get(str(cell.name))) is not None:
             runs.take_over(cell, record)
-    if records:
-        say(f"  {len(records)} of {len(cells)} cells stand and are not trained again")
+    if len(left) < len(wanted):
+        say(f"  {len(wanted) - len(left)} of {len(wanted)} cells stand and are not trained again")
     if not left:
-        return Trained(cells, records, {})
-    images = _images(settings, ground)
-    watch = _Watch(settings, ground, cells, runs, records)
+        return Trained(known, wanted, records, {})
+    watch = _Watch(settings, ground, wanted, runs, records)
     teachers = {str(cell.name): str(cell.teacher.name) for cell in left if cell.teacher is not None}
+    work = chain_views(left, num_train=len(ground.rows.train))
+    order = sorted(work, key=lambda name: -work[name])
     try:
-        failures = run_cells(
-            [str(cell.name) for cell in left], teachers, images, share=share_of(settings), audience=watch
-        )
+        images = shared(_images(settings, ground))
+        failures = run_cells(order, teachers, images, share=share_of(settings), audience=watch)
     except BaseException:
         runs.abandon()
         raise
-    return Trained(cells, records, failures)
+    return Trained(known, wanted, records, failures)
+
+
+def chain_views(cells: Sequence[Cell], *, num_train: int) -> dict[str, int]:
+    """The views that each cell and all that wait for it look at: the most work is begun first, the rest fills gaps.
+
+    Args:
+        cells: Each after its teacher.
+        num_train: Training images.
+    """
+    found = {str(cell.name): cell.num_views(num_train=num_train) for cell in cells}
+    for cell in reversed(cells):
+        if cell.teacher is not None and str(cell.teacher.name) in found:
+            found[str(cell.teacher.name)] += found[str(cell.name)]
+    return found
 
 
 def _images(settings: StudySettings, ground: Ground) -> StudyImages:
     """What cells learn from, decoded once; no test image is among them."""
-    rows, data = ground.rows, DataSettings(manifest=ground.manifest)
-    check_images_fit("study", settings.cluster, num_images=len(rows.train), side_px=settings.preprocess.side_px)
+    rows, data = ground.rows, DataSettings(manifest=ground.learning)
+    check_images_fit(
+        "study: training and validation",
+        settings.cluster,
+        num_images=len(rows.train) + len(rows.validation),
+        side_px=settings.preprocess.side_px,
+        cpus=settings.cpus_per_cell,
+        gpus=settings.gpus_per_cell,
+    )
     clock = time.perf_counter()
     pool, validation = (
         small_pool(data, rows.manifest, chosen, preprocess=ground.preprocess, cluster=settings.cluster, graded=graded)
@@ -106,7 +132,7 @@ class _Watch:
     Args:
         settings: The study's.
         ground: Likewise.
-        cells: All of them.
+        cells: Those that are wanted.
         runs: In MLflow.
         records: Of the cells that stand; those that are trained are put in.
     """
@@ -128,10 +154,9 @@ class _Watch:
         self._started = time.perf_counter()
 
     def begin(self, name: str) -> CellOrders:
-        """What a cell is told; what it was with other settings is deleted first: it must vouch for nothing new."""
+        """What a cell is told; what it was before is deleted first: it must vouch for nothing new."""
         cell = self._cells[name]
-        if storage.exists(storage.join(cell.folder, RECORD)):
-            storage.delete_folder(cell.folder)
+        clear_cell(cell.folder)
         run_id = self._runs.begin(cell)
         threads = share_of(self._settings).num_threads
         return orders_of(cell, self._settings, self._ground, num_threads=threads, run_id=run_id)

@@ -9,7 +9,7 @@ from raydr import storage
 from raydr.config.arms import Arm, DistillArm, ProbeArm
 from raydr.config.jobs import StudySettings
 from raydr.config.show import as_toml
-from raydr.data.manifest import summary
+from raydr.data.manifest import read_manifest, summary
 from raydr.metrics.label_efficiency import VALIDATION, LabelEfficiency, StudyCell, label_efficiency
 from raydr.reporting.study_report import StudyReport, write_study_report
 from raydr.reporting.study_table import cells_csv, study_terminal_table, table_csv
@@ -19,7 +19,8 @@ from raydr.workflows.console import say
 from raydr.workflows.data_reports import REPORT
 from raydr.workflows.job import Outcome, Stage
 from raydr.workflows.study_cells import Trained
-from raydr.workflows.study_plan import Cell, Ground, study_identity
+from raydr.workflows.study_ground import Ground
+from raydr.workflows.study_plan import Cell, study_identity
 from raydr.workflows.study_tests import OPENINGS, openings
 
 _FILES: Final = {"report": REPORT, "table": "table.csv", "cells": "cells.csv"}
@@ -65,7 +66,7 @@ def conclude(
         failed=trained.failures,
         study=study_identity(settings, ground),
         openings=opened,
-        data=summary(ground.rows.manifest),
+        data=summary(read_manifest(ground.manifest)),
         settings=without_credentials(as_toml(settings)),
         digests={"settings": stage.settings_digest, **stage.inputs},
     )

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,13 +19,13 @@ import raydr
 from raydr import storage
 from raydr.config.images import DataSettings
 from raydr.config.jobs import StudySettings
-from raydr.engine.package import NUM_OUTPUTS
+from raydr.data.manifest import digest_of_rows, read_manifest, rows_of_images
+from raydr.engine.package import DESCRIPTION, NUM_OUTPUTS
 from raydr.inference.scoring import score_table
 from raydr.metrics.judged import judged_images
-from raydr.reporting.study_findings import openings_told
-from raydr.reporting.study_report import Opening
+from raydr.reporting.study_findings import Opening, openings_told
 from raydr.study.records import AucFigures, auc_figures
-from raydr.study.tasks import score_cells
+from raydr.study.tasks import score_cells, shared
 from raydr.workflows.console import say
 from raydr.workflows.images import small_pool
 from raydr.workflows.job import Stage
@@ -32,7 +33,8 @@ from raydr.workflows.model_scores import exam_referable, read_exams, test_rows
 from raydr.workflows.scored import described
 from raydr.workflows.scores import scored_images
 from raydr.workflows.study_cells import share_of
-from raydr.workflows.study_plan import Cell, Ground, study_identity
+from raydr.workflows.study_ground import Ground
+from raydr.workflows.study_plan import Cell, study_identity
 from raydr.workflows.study_runs import CellRuns
 from raydr.workflows.trials import check_images_fit
 
@@ -46,9 +48,19 @@ _UNREADABLE: Final = "unreadable: the photograph could not be decoded"
 class TestSet:
     """The images whose scores are wanted: the test sets', then the validation patients'."""
 
+    manifest: pa.Table
+    """Of all images."""
     rows: NDArray[np.int64]
+    num_tests: int
+    """Of the rows: the first ones."""
     referable: pa.Array
     """Whether the exam of each is."""
+
+    @property
+    def digest(self) -> str:
+        """Of all that figures on them depend on beside the scores."""
+        chosen = digest_of_rows(self.manifest.take(pa.array(self.rows)))
+        return hashlib.sha256(json.dumps([chosen, self.referable.to_pylist()]).encode()).hexdigest()
 
 
 def test_set(ground: Ground) -> TestSet:
@@ -57,23 +69,31 @@ def test_set(ground: Ground) -> TestSet:
     Raises:
         InputError: There is none with a grade.
     """
-    manifest = ground.rows.manifest
+    manifest = read_manifest(ground.manifest)
     referable = exam_referable(manifest, read_exams(ground.manifest))
     tests = test_rows(manifest, None, ground.manifest, referable=referable)
-    rows = np.concatenate([tests, ground.rows.validation])
-    return TestSet(rows, referable.take(pa.array(rows)))
+    validation = ground.rows.manifest["image_id"].take(pa.array(ground.rows.validation)).to_pylist()
+    rows = np.concatenate([tests, rows_of_images(manifest, validation)])
+    return TestSet(manifest, rows, len(tests), referable.take(pa.array(rows)))
+
+
+def standing_figures(cells: Sequence[Cell], wanted: TestSet) -> dict[str, dict[str, AucFigures]]:
+    """Each cell's figures on each test set, of those cells whose scores stand."""
+    digest = wanted.digest
+    found = {str(cell.name): _standing(cell, digest) for cell in cells}
+    return {name: figures for name, figures in found.items() if figures is not None}
 
 
 def open_tests(
-    stage: Stage, settings: StudySettings, ground: Ground, cells: Sequence[Cell]
+    stage: Stage, settings: StudySettings, ground: Ground, cells: Sequence[Cell], wanted: TestSet
 ) -> dict[str, dict[str, AucFigures]]:
     """Each cell's figures on each test set; a cell whose scores stand is not scored again."""
-    found = {str(cell.name): _standing(cell) for cell in cells}
-    left = {str(cell.name): cell for cell in cells if found[str(cell.name)] is None}
+    found = standing_figures(cells, wanted)
+    left = {str(cell.name): cell for cell in cells if str(cell.name) not in found}
     if left:
         _write_down(stage, study_identity(settings, ground), num_models=len(left))
-        found |= _score(stage, settings, ground, left)
-    return {name: figures for name, figures in found.items() if figures is not None}
+        found |= _score(stage, settings, ground, left, wanted)
+    return found
 
 
 def openings(stage: Stage) -> list[Opening]:
@@ -95,13 +115,19 @@ def _write_down(stage: Stage, identity: str, *, num_models: int) -> None:
 
 
 def _score(
-    stage: Stage, settings: StudySettings, ground: Ground, cells: Mapping[str, Cell]
+    stage: Stage, settings: StudySettings, ground: Ground, cells: Mapping[str, Cell], wanted: TestSet
 ) -> dict[str, dict[str, AucFigures]]:
-    wanted, manifest = test_set(ground), ground.rows.manifest
-    check_images_fit("study", settings.cluster, num_images=len(wanted.rows), side_px=settings.preprocess.side_px)
+    check_images_fit(
+        "study: test",
+        settings.cluster,
+        num_images=len(wanted.rows),
+        side_px=settings.preprocess.side_px,
+        cpus=settings.cpus_per_cell,
+        gpus=settings.gpus_per_cell,
+    )
     pool = small_pool(
         DataSettings(manifest=ground.manifest),
-        manifest,
+        wanted.manifest,
         wanted.rows,
         preprocess=ground.preprocess,
         cluster=settings.cluster,
@@ -109,21 +135,23 @@ def _score(
     )
     place = {row: number for number, row in enumerate(wanted.rows.tolist())}
     places = np.array([place[row] for row in pool.row.tolist()], dtype=np.int64)
-    chosen = manifest.take(pa.array(wanted.rows))
+    chosen, digest = wanted.manifest.take(pa.array(wanted.rows)), wanted.digest
     errors: list[str | None] = [_UNREADABLE] * len(wanted.rows)
     for number in places.tolist():
         errors[number] = None
     runs, found = CellRuns(stage), {}
     folders = {name: cell.models[0] for name, cell in cells.items()}
-    for name, values in score_cells(folders, pool, share=share_of(settings)):
+    held = shared(pool)
+    del pool
+    for name, values in score_cells(folders, held, share=share_of(settings)):
         logits = np.zeros((len(wanted.rows), NUM_OUTPUTS[cells[name].head]), dtype=np.float32)
         logits[places] = values
         scores = score_table(chosen.select(["image_id", "uri"]), logits, errors)
         table = described(scores, chosen, exam_referable=wanted.referable)
         found[name] = _figures(table)
-        _keep(cells[name], table, found[name])
+        _keep(cells[name], digest, table, found[name])
         runs.tested(name, {f"auc.{dataset}": figures.auc for dataset, figures in found[name].items()})
-    say(f"  {len(found)} cells scored on {len(wanted.rows) - len(ground.rows.validation)} test images")
+    say(f"  {len(found)} cells scored on {wanted.num_tests} test images")
     return found
 
 
@@ -137,21 +165,32 @@ def _figures(table: pa.Table) -> dict[str, AucFigures]:
     return found
 
 
-def _keep(cell: Cell, table: pa.Table, figures: Mapping[str, AucFigures]) -> None:
+def _keep(cell: Cell, images: str, table: pa.Table, figures: Mapping[str, AucFigures]) -> None:
     storage.write_table(storage.join(cell.folder, _SCORES), table)
     content = {
         "identity": cell.identity,
+        "model": _digest_of_model(cell),
+        "images": images,
         "auc": {name: dataclasses.asdict(one) for name, one in figures.items()},
     }
     storage.write_bytes(storage.join(cell.folder, _SCORED), json.dumps(content, indent=2).encode())
 
 
-def _standing(cell: Cell) -> dict[str, AucFigures] | None:
-    """The figures that the cell has been given before, None where it has none, or others' ones."""
+def _standing(cell: Cell, images: str) -> dict[str, AucFigures] | None:
+    """The figures that the cell's model was given on these images, None where it was not, or they are torn."""
     uri = storage.join(cell.folder, _SCORED)
     if not storage.exists(uri) or not storage.exists(storage.join(cell.folder, _SCORES)):
         return None
-    content = json.loads(storage.read_bytes(uri))
-    if content["identity"] != cell.identity:
+    try:
+        content = json.loads(storage.read_bytes(uri))
+        theirs = content["identity"], content["images"], content["model"]
+        if theirs[:2] != (cell.identity, images) or theirs[2] != _digest_of_model(cell):
+            return None
+        return {name: AucFigures(**one) for name, one in content["auc"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
-    return {name: AucFigures(**one) for name, one in content["auc"].items()}
+
+
+def _digest_of_model(cell: Cell) -> str:
+    """Of the description of the model that is tested, which holds its weights' digest."""
+    return storage.digest_file(storage.join(cell.models[0], DESCRIPTION))

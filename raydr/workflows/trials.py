@@ -12,6 +12,7 @@ from raydr.config.jobs import SearchSettings
 from raydr.config.override import with_overrides
 from raydr.config.site import ClusterSettings
 from raydr.config.stages import SearchStage
+from raydr.data.nodes import alive_nodes
 from raydr.engine.batch import Pool
 from raydr.engine.package import ModelDescription
 from raydr.errors import InputError
@@ -150,20 +151,31 @@ def _max_parallel(settings: SearchSettings) -> int | None:
     return max(1, min(int(have.get(kind, 0.0) / need) for need, kind in needs if need))
 
 
-def check_images_fit(verb: str, cluster: ClusterSettings, *, num_images: int, side_px: int) -> None:
-    """Raise InputError where the object store, in which trainings share the decoded images, cannot hold them.
+def check_images_fit(
+    images: str, cluster: ClusterSettings, *, num_images: int, side_px: int, cpus: float, gpus: float
+) -> None:
+    """Raise InputError where an object store in which trainings share decoded images cannot hold them.
 
-    That of a cluster which grows on demand is not known; what does not fit one node goes to its disk.
+    They are one object, which every node that a training runs on has whole: the smallest store of those that have room
+    for one counts. Those of a cluster which grows on demand are not known.
+
+    Args:
+        images: The verb and which ones they are, as in "search: training".
+        cluster: The site's.
+        num_images: How many.
+        side_px: Their side.
+        cpus: That a training takes.
+        gpus: Likewise.
     """
     if cluster.autoscaling:
         return
-    need = num_images * 3 * side_px**2
-    have = ray.cluster_resources().get("object_store_memory", 0.0)  # type: ignore[no-untyped-call]
+    stores = [node.store_bytes for node in alive_nodes() if node.cpus >= cpus and node.gpus >= gpus]
+    need, have = num_images * 3 * side_px**2, min(stores, default=0.0)
     if need > 0.8 * have:
-        remedy = "raise cluster.object_store_mib" if address_of(cluster) is None else "give its nodes more of it"
+        remedy = "raise cluster.object_store_mib" if address_of(cluster) is None else "give it more"
         raise InputError(
-            f"{verb}: {num_images} training images of {side_px} pixels take {need / 2**30:.1f} GiB decoded, the object "
-            f"store has {have / 2**30:.1f} GiB; {remedy} or lower preprocess.side_px"
+            f"{images} images, {num_images} of {side_px} pixels, take {need / 2**30:.1f} GiB decoded, the smallest "
+            f"object store of a node for them has {have / 2**30:.1f} GiB; {remedy} or lower preprocess.side_px"
         )
 
 

@@ -69,6 +69,9 @@ def test_originals_come_once_an_epoch_in_order_and_a_broken_one_costs_no_other(
 
     pool = collect_pool(dataset, side_px=32)
     assert pool.row.tolist() == sorted(expected)
+    known = collect_pool(dataset, side_px=32, rows=rows["row"].to_numpy()[::-1])
+    assert (known.row.tolist(), known.grade.tolist()) == (pool.row.tolist(), pool.grade.tolist())
+    assert np.array_equal(known.image, pool.image)
     for row, grade, image in zip(pool.row, pool.grade, pool.image, strict=True):
         place = rows["row"].to_pylist().index(row)
         assert grade == rows["grade"][place].as_py()

@@ -10,6 +10,7 @@ from mlflow import MlflowClient
 from raydr import storage
 from raydr.config.jobs import StudySettings
 from raydr.data.budget import read_budget
+from raydr.data.manifest import read_manifest
 from raydr.data.score_files import read_scored_images
 from raydr.engine.package import load_model
 from raydr.errors import RunError
@@ -96,7 +97,13 @@ def place(ray_cluster, tmp_path_factory):
 @pytest.fixture(scope="module")
 def cut_off(place):
     """When the cells were done that were, as the driver was interrupted at the fifth."""
-    lines = []
+    lines, given = [], []
+
+    def shared(images):
+        given.append(images)
+        return share(images)
+
+    share = study_cells.shared
 
     def say(text, **facts):
         lines.append(facts)
@@ -105,8 +112,10 @@ def cut_off(place):
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(study_cells, "say", say)
+        patched.setattr(study_cells, "shared", shared)
         with pytest.raises(KeyboardInterrupt):
             study(place.settings(test=False))
+    place.given = given
     return place.files("result.json")
 
 
@@ -129,6 +138,16 @@ def test_a_study_that_was_cut_off_goes_on_without_training_again_what_was_done(c
     done = closed[1]
     assert set(done) == CELLS
     assert {name: time for name, time in done.items() if name in cut_off} == cut_off
+
+
+def test_cells_are_given_training_and_validation_images_and_no_other(cut_off, place):
+    (images,) = place.given
+    named = read_manifest(str(place.out / "learning.parquet"))["image_id"].to_numpy()
+    whole = read_manifest(str(place.out / "index" / "manifest.parquet"))
+    splits = dict(zip(whole["image_id"].to_pylist(), whole["split"].to_pylist(), strict=True))
+    assert {splits[name] for name in named[images.pool.row]} == {"train"}
+    assert {splits[name] for name in named[images.validation.row]} == {"val"}
+    assert set(splits.values()) == {"train", "val", "test", "external"}
 
 
 def test_the_test_sets_stay_closed_until_they_are_asked_for(closed):
@@ -189,7 +208,7 @@ def test_cells_add_up(opened, place):
     artifacts = opened[0].artifacts
     assert len((place.out / "table.csv").read_text().splitlines()) == 1 + len(table)
     assert len((place.out / "cells.csv").read_text().splitlines()) == 1 + len(rows)
-    assert "opened once" in storage.read_bytes(artifacts["report"]).decode()
+    assert "opened once by this study’s folder" in storage.read_bytes(artifacts["report"]).decode()
 
 
 def test_a_second_call_does_nothing(opened, place):
@@ -198,16 +217,55 @@ def test_a_second_call_does_nothing(opened, place):
     assert {path: path.stat().st_mtime_ns for path in place.out.rglob("*") if path.is_file()} == before
 
 
+def test_only_with_the_same_folder_trains_nothing_that_stands_and_keeps_the_full_report(opened, place):
+    pattern = ["student/8/draw-0/*"]
+    for more in ({"test": False}, {}):
+        result = study(place.settings(only=pattern, **more))
+        for part in ("cells", "table"):
+            assert json.dumps(result.metrics[part]) == json.dumps(opened[0].metrics[part]), "NaN is itself here"
+    assert place.files("result.json") == opened[1]
+    assert place.files("scores.parquet") == opened[2]
+    assert place.openings() == opened[3]
+    model = place.out / "cells" / "student/8/draw-0/seed-0"
+    before = (model / "model" / "model.safetensors").read_bytes()
+    (model / "result.json").unlink()
+    study(place.settings(only=pattern, test=False))
+    assert (model / "model" / "model.safetensors").read_bytes() == before, "the same model again"
+    assert not (model / "scores.json").exists()
+    again = study(place.settings())
+    assert again.metrics["openings"] == 2, "with the same settings"
+    found, before = ([{**row, "seconds": 0} for row in one.metrics["cells"]] for one in (again, opened[0]))
+    assert json.dumps(found) == json.dumps(before)
+
+
+def test_a_new_test_set_trains_nothing_again_and_every_cell_is_scored_on_it(opened, place):
+    before = place.files("result.json")
+    write_phantoms(str(place.folder / "third"), num_patients=6, seed=2, side_px=64, camera="b", prefix="c")
+    index = place.settings().index.model_dump(mode="json")
+    third = {
+        key: value.replace("elsewhere", "third")
+        for key, value in index["sources"]["elsewhere"].items()
+        if isinstance(value, str)
+    }
+    index["sources"]["third"] = {**index["sources"]["elsewhere"], **third}
+    result = study(place.settings(index=index))
+    assert place.files("result.json") == before
+    assert {cell["dataset"] for cell in result.metrics["cells"]} == {"validation", "phantoms", "elsewhere", "third"}
+    assert place.openings()[-1]["num_models"] == len(CELLS)
+
+
 def test_a_changed_arm_is_trained_again_with_whom_it_teaches_and_the_second_opening_is_told(opened, place, capfd):
     arms = {**ARMS, "scratch": {**ARMS["scratch"], "augment": "none"}}
+    study(place.settings())
+    before = place.files("result.json"), place.files("scores.parquet")
     result = study(place.settings(arms))
-    again = {name for name, time in place.files("result.json").items() if time != opened[1][name]}
+    again = {name for name, time in place.files("result.json").items() if time != before[0][name]}
     assert again == {name for name in CELLS if name.startswith(("scratch/", "student/"))}
-    scored = {name for name, time in place.files("scores.parquet").items() if time != opened[2][name]}
+    scored = {name for name, time in place.files("scores.parquet").items() if time != before[1][name]}
     assert scored == again, "the others' scores stand"
-    first, second = place.openings()
+    *_, first, second = place.openings()
     assert first["study"] != second["study"]
-    assert (second["num_models"], result.metrics["openings"]) == (len(again), 2)
+    assert (second["num_models"], result.metrics["openings"]) == (len(again), len(place.openings()))
     told = "what was chosen since then was chosen with their figures in reach"
     assert told in capfd.readouterr().out
     assert told in storage.read_bytes(result.artifacts["report"]).decode()
@@ -220,7 +278,7 @@ def test_a_cell_that_fails_stops_its_student_and_no_other_and_closes_the_test_se
     }
     out = str(place.folder / "failing")
     settings = place.settings(arms, out=out, budgets=[8], draws=1, tracking={"enabled": False})
-    with pytest.raises(RunError, match=r"2 of 4 cells failed, so the test sets stay closed") as error:
+    with pytest.raises(RunError, match=r"2 of 4 cells failed, and no test image was scored") as error:
         study(settings)
     assert "scratch/8/draw-0/seed-0: the " in str(error.value)
     assert "lower optim.learning_rate" in str(error.value), "in the words of the training itself"

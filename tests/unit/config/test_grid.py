@@ -15,6 +15,13 @@ def test_every_arm_has_every_budget_draw_and_seed_and_all_labels_are_one_draw():
     assert str(CELLS[0]) == "teacher/12/draw-0/seed-0"
 
 
+def test_every_training_of_an_arm_with_a_budget_has_a_seed_of_its_own_and_a_teacher_its_students():
+    seeds = {cell: cell.seed_from(7) for cell in CELLS if (cell.arm, cell.budget) == ("probe", "12")}
+    assert len(set(seeds.values())) == len(seeds) == 4
+    assert min(seeds.values()) == 7
+    assert all(cell.of_arm("teacher").seed_from(7) == seed for cell, seed in seeds.items())
+
+
 def test_a_teacher_comes_before_whom_it_teaches():
     assert ordered(["grandchild", "probe", "student", "teacher"], TEACHERS) == [
         "teacher",

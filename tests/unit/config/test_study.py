@@ -103,6 +103,11 @@ def test_cells_come_after_their_teachers_and_only_picks_some(tmp_path):
             {"reference": "none"},
             "reference: 'none' is no arm; allowed: scratch, ssl, probe, student, fixmatch, or null",
         ),
+        (
+            {"arms__ssl__head.start": "weights"},
+            "arms.ssl.head.start: 'weights' needs a classifier's folder; pretrains.simclr is a backbone",
+        ),
+        ({"draws": 1001}, "draws: must be at most 1000 (got 1001)"),
         ({"budgets": [12, 12]}, "budgets: has a budget twice"),
         ({"index__budget.count": 5}, "index.budget: is not used by a study, which draws its own"),
         ({"arms__student__rounds": 2}, "arms.student.rounds: must be 1 in a study (got 2); a second round is another"),

@@ -51,7 +51,7 @@ def learn(tmp_path, teachers):
         )
         images = DistilImages(ShuffledPool(pool(), 8, seed=0), pool(0), pool(12, num_known=12))
         assignment = Assignment(PREPROCESS, folder and str(folder), seed=0, settings_digest="d")
-        return distil(settings, images, Teaching(logits, "binary", teachers), assignment, context)
+        return distil(settings, images, Teaching(logits, "binary", teachers), assignment, context).progress
 
     return run
 

@@ -55,7 +55,7 @@ def test_validation_patients_are_looked_at_when_it_is_due_and_after_the_last_epo
     images = FinetuneImages(ShuffledPool(pool, 8, seed=0), pool, pool)
     progress = finetune(
         settings, images, Assignment(PREPROCESS, None, seed=0, settings_digest="d"), LocalContext(tmp_path)
-    )
+    ).progress
     looked_at = [epoch for epoch, row in enumerate(progress.history) if "val_auc" in row]
     assert looked_at == [1, 3, 4]
     assert progress.best_epoch in looked_at

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 import numpy as np
 
 from raydr.metrics.label_efficiency import VALIDATION, StudyCell
-from raydr.reporting.study_report import Opening, StudyReport
+from raydr.reporting.study_findings import Opening
+from raydr.reporting.study_report import StudyReport
 
 BUDGETS = {"47": 47, "95": 95, "236": 236, "473": 473, "all": 4016}
 ARMS = {

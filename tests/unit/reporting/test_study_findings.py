@@ -7,8 +7,7 @@ import pytest
 from studies import study_cells
 
 from raydr.metrics.label_efficiency import VALIDATION, StudyCell, label_efficiency
-from raydr.reporting.study_findings import chosen, findings, openings_told, saving
-from raydr.reporting.study_report import Opening
+from raydr.reporting.study_findings import Opening, chosen, findings, openings_told, saving
 
 
 def rows(figures):
@@ -70,16 +69,46 @@ def test_the_choices_are_one_sentence(figures, words):
     assert chosen(findings(rows({key: (auc, None) for key, auc in figures.items()}))) == words
 
 
-def test_the_fewest_labels_with_which_a_chosen_arm_reaches_the_reference_arm_are_told():
-    figures = {("imagenet", labels): (0.60, auc) for labels, auc in ((95, 0.65), (473, 0.72), (4016, 0.78))}
-    student = {("student", labels): (0.80, auc) for labels, auc in ((95, 0.70), (473, 0.78), (4016, 0.90))}
+def drawn(figures):
+    """Of {(arm, labels): (validation AUC, test AUCs of the draws)}."""
+    cells = [
+        StudyCell(arm, str(labels), labels, draw, 0, dataset, auc, 0.02, 0, 1, 9, 9, 4, 1)
+        for (arm, labels), (validation, tests) in figures.items()
+        for draw, test in enumerate(tests)
+        for dataset, auc in ((VALIDATION, validation), ("clinic", test))
+    ]
+    return label_efficiency(cells, reference="imagenet")
+
+
+FULL = {("imagenet", 95): (0.6, [0.65]), ("imagenet", 4016): (0.6, [0.78])}
+
+
+def test_the_fewest_labels_with_which_a_chosen_arm_surely_reaches_the_reference_arm_are_told_with_the_interval():
+    student = {("student", 95): (0.8, [0.70] * 3), ("student", 236): (0.8, [0.60, 0.85, 0.99])}
+    sure = {("student", 473): (0.8, [0.795, 0.80, 0.805])}
     # An arm that validation does not choose is of no use, however high its test figure.
-    lucky = {("lucky", 95): (0.5, 0.99)}
-    assert saving(rows({**figures, **student, **lucky}), "imagenet") == (
-        "With 473 labels “student” reaches (0.780) what “imagenet” reaches with 4\N{NARROW NO-BREAK SPACE}016 (0.780) "
-        "on clinic."
+    lucky = {("lucky", 95): (0.5, [0.99] * 3)}
+    assert saving(drawn({**FULL, **student, **sure, **lucky}), "imagenet") == (
+        "With 473 labels “student” reaches (0.800; mean of 3 draws, [0.788, 0.812]) what “imagenet” reaches with "
+        "4\N{NARROW NO-BREAK SPACE}016 (0.780; one draw) on clinic."
     )
-    assert saving(rows({**figures, **lucky}), "imagenet").startswith("No arm chosen so reaches with fewer labels")
+    assert saving(drawn({**FULL, **lucky}), "imagenet").startswith("No arm chosen so reaches with fewer labels")
+
+
+@pytest.mark.parametrize(
+    ("tests", "why"),
+    [([0.60, 0.85, 0.99], "has an interval that reaches below"), ([0.9, 0.91], "has no interval"), ([0.9], "has no")],
+)
+def test_no_saving_is_claimed_where_the_interval_reaches_below_or_there_is_none(tests, why):
+    told = saving(drawn({**FULL, ("student", 236): (0.8, tests)}), "imagenet")
+    assert told.startswith("With 236 labels the mean of “student” (0.")
+    assert f"but it {why}" in told
+    assert told.endswith("that labels are saved is not shown.")
+
+
+def test_a_chosen_arm_that_has_no_test_figure_is_not_compared_by_its_validation_figure():
+    figures = {("imagenet", 95): (0.6, 0.65), ("imagenet", 473): (0.6, 0.7), ("student", 95): (0.9, None)}
+    assert saving(rows(figures), "imagenet").startswith("No arm chosen so")
 
 
 def test_without_a_reference_or_with_one_number_of_labels_no_saving_is_claimed():
@@ -90,28 +119,35 @@ def test_without_a_reference_or_with_one_number_of_labels_no_saving_is_claimed()
 
 
 def test_closed_test_sets_are_said_to_be_closed():
-    assert openings_told([], "these") == ["The test sets are closed: no test image has been scored."]
+    (told,) = openings_told([], "these")
+    assert told.startswith("The test sets are closed")
 
 
 def test_a_single_opening_is_told_as_such():
     assert openings_told([opened(4, "these")], "these") == [
-        "The test sets have been opened once, on 2026-03-04 00:00.",
-        "Nothing of these settings was chosen with a test figure in reach: they were opened with them first.",
+        "The test sets have been opened once by this study’s folder, on 2026-03-04 00:00.",
+        "Nothing of these settings was chosen with such a figure in reach: no others have been opened there.",
     ]
+    assert "Nothing of these" in " ".join(openings_told([opened(4, "these"), opened(5, "these")], "these"))
 
 
 def test_an_opening_with_other_settings_before_these_is_told_in_plain_words():
     told = " ".join(openings_told([opened(1, "first"), opened(2, "second"), opened(4, "these")], "these"))
-    assert "opened 3 times, first on 2026-03-01 00:00 and last on 2026-03-04 00:00" in told
-    assert "opened before, on 2026-03-02 00:00, with other settings (second)" in told
+    assert "opened 3 times by this study’s folder, first on 2026-03-01 00:00 and last on 2026-03-04 00:00" in told
+    assert "opened before with other settings, last on 2026-03-02 00:00 (second)" in told
     assert "what was chosen since then was chosen with their figures in reach" in told
+    assert "Nothing of these settings" not in told
 
 
-def test_an_opening_with_other_settings_after_these_takes_nothing_from_them():
-    told = " ".join(openings_told([opened(1, "these"), opened(2, "later"), opened(3, "these")], "these"))
-    assert "opened before" not in told
-    assert "opened 3 times" in told
+@pytest.mark.parametrize("studies", [("these", "others", "these"), ("these", "others")])
+def test_to_come_back_to_settings_after_others_were_opened_is_told_as_a_choice(studies):
+    told = " ".join(openings_told([opened(day, study) for day, study in enumerate(studies, 1)], "these"))
+    assert "opened with other settings as well, last on 2026-03-02 00:00 (others), after these" in told
+    assert "with those figures in reach" in told
+    assert "Nothing of these settings" not in told
 
 
 def test_settings_that_never_opened_them_themselves_are_told_of_others():
-    assert "opened before, on 2026-03-01" in " ".join(openings_told([opened(1, "others")], "these"))
+    assert "opened before with other settings, last on 2026-03-01" in " ".join(
+        openings_told([opened(1, "others")], "these")
+    )

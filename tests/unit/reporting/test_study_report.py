@@ -44,13 +44,36 @@ def test_every_mean_interval_and_difference_is_in_its_table(page):
 def test_choices_openings_time_and_machine_are_told(page):
     for words in (
         "The validation patients choose “default” with every number of labels.",
-        "opened once, on 2026-03-04 04:50",
+        "opened once by this study’s folder, on 2026-03-04 04:50",
+        "beside them 710 labels of validation patients choose epoch, C and thresholds, in every arm alike",
+        "pretraining and validation patients are the same in all",
         "2 cores, no GPU",
         "5 h 55 min",
         "logistic regression on frozen ImageNet features",
         "332 patients: a model’s AUC has a standard error of about 0.0",
     ):
         assert words in page.text, words
+
+
+def test_bold_is_the_arm_that_the_validation_patients_choose_on_every_data_set_and_never_the_tests_highest():
+    best = {"eyepacs192": "probe", VALIDATION: "teacher"}
+    cells = [dataclasses.replace(c, auc=0.99) if best.get(c.dataset) == c.arm else c for c in study_cells()]
+    source = rendered(cells=cells).source
+    rows = re.findall(r'<tr><th scope="row">(\w+)</th>(.*?)</tr>', source, re.DOTALL)
+    assert {arm for arm, row in rows if 'class="strong"' in row} == {"teacher"}
+    assert source.count('class="strong"') == 3 * len(BUDGETS)
+
+
+def test_several_seeds_of_a_draw_are_one_figure_of_it():
+    cells = study_cells()
+    twice = [
+        dataclasses.replace(c, seed=seed, auc=c.auc + shift) for c in cells for seed, shift in ((0, 0.01), (1, -0.01))
+    ]
+    assert figures_of(rendered(cells=twice)) == figures_of(rendered(cells=cells))
+
+
+def figures_of(found):
+    return re.findall(r"\d\.\d{3}", found.source.partition('id="arms"')[0])
 
 
 def test_two_figures_a_data_set_without_a_reference_one(page):

@@ -85,14 +85,6 @@ def test_an_undefined_area_is_no_figure(cells):
     blind = [dataclasses.replace(cell, auc=math.nan) if cell.arm == "probe" else cell for cell in cells]
     table = study_tables(label_efficiency(blind))[0]
     assert table.of_arm("probe") == []
-    assert [table.is_highest(table.at("probe", budget)) for budget in table.budgets] == [False] * 5
-
-
-def test_the_highest_mean_of_a_number_of_labels_is_known(cells):
-    table = study_tables(label_efficiency(cells))[0]
-    for budget in table.budgets:
-        means = {arm: table.at(arm, budget).auc.mean for arm in table.arms}
-        assert [arm for arm in table.arms if table.is_highest(table.at(arm, budget))] == [max(means, key=means.get)]
 
 
 def test_an_arm_that_lacks_a_draw_is_known(cells):

@@ -112,3 +112,10 @@ def test_deleting_a_file_or_a_folder_that_may_not_be_there(tmp_path):
     storage.delete_folder(f"{tmp_path}/to")
     assert not storage.exists(f"{tmp_path}/to")
     storage.delete_folder(f"{tmp_path}/to")
+
+
+def test_the_entries_of_a_folder_are_its_own_files_and_folders_and_none_where_it_is_not_there(tmp_path):
+    (tmp_path / "b" / "deep").mkdir(parents=True)
+    (tmp_path / "a.txt").write_text("a")
+    assert storage.list_entries(str(tmp_path)) == [f"{tmp_path}/a.txt", f"{tmp_path}/b"]
+    assert storage.list_entries(str(tmp_path / "none")) == []

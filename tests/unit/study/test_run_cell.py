@@ -12,10 +12,11 @@ from raydr.config.stages import DistillStage, FinetuneStage
 from raydr.engine.batch import Pool
 from raydr.engine.package import load_model
 from raydr.images.preprocess import Preprocess
+from raydr.metrics.roc import auc
 from raydr.study import cell as module
-from raydr.study.cell import CellOrders, StudyImages, Teachers, run_cell
+from raydr.study.cell import CellOrders, StudyImages, Teachers, run_cell, score_cell
 from raydr.study.context import CellContext
-from raydr.study.records import read_record
+from raydr.study.records import clear_cell, read_record
 from raydr.training.single import SingleContext
 
 STAGES = {"finetune": FinetuneStage, "probe": ProbeStage, "distill": DistillStage}
@@ -52,8 +53,7 @@ def orders(tmp_path):
             name=name,
             identity=f"identity of {name}",
             folder=str(tmp_path / name),
-            kind=kind,
-            settings=STAGES[kind].model_validate(settings).model_dump(mode="json"),
+            settings=STAGES[kind].model_validate(settings),
             seed=0,
             rows=np.arange(2, 10),
             grades=np.resize([0, 3], 8),
@@ -80,8 +80,10 @@ def test_a_cell_leaves_a_model_and_its_figures_on_the_validation_patients(kind, 
     assert (record.num_labels, record.validation.num_images, record.validation.num_patients) == (8, 20, 10)
     assert load_model(str(tmp_path / "cell" / "model")).head == "binary"
     assert len(record.history) == (0 if kind == "probe" else 2)
-    if record.best_epoch is not None:
+    if kind != "probe":
         assert record.validation.auc == pytest.approx(record.history[record.best_epoch - 1]["val_auc"], abs=1e-6)
+    again = score_cell(str(tmp_path / "cell" / "model"), images.validation, 1)[:, 0]
+    assert record.validation.auc == pytest.approx(auc(images.validation.grade >= 2, again.astype(float)), abs=1e-6)
     assert not (tmp_path / "cell" / "states").exists()
 
 
@@ -131,6 +133,34 @@ def test_a_cell_that_was_cut_off_goes_on_from_its_last_epoch(orders, images, tmp
     whole = run_cell(dataclasses.replace(wanted, folder=str(tmp_path / "whole")), images)
     assert [row["loss"] for row in record.history] == [row["loss"] for row in whole.history]
     assert record.validation == whole.validation
+
+
+def test_finished_networks_of_an_ensemble_that_was_cut_off_are_not_trained_again_and_their_seconds_count(
+    orders, images, tmp_path, monkeypatch
+):
+    wanted = orders("finetune", ensemble=2)
+    write, clock = module.write_record, [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
+    report = CellContext.report
+
+    def slow(context, metrics, save_state):
+        clock[0] += 10.0
+        report(context, metrics, save_state)
+
+    def cut(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(CellContext, "report", slow)
+    monkeypatch.setattr(module, "write_record", cut)
+    with pytest.raises(KeyboardInterrupt):
+        run_cell(wanted, images)
+    monkeypatch.setattr(module, "write_record", write)
+    monkeypatch.setattr(CellContext, "report", cut)
+    clear_cell(wanted.folder)
+    assert [path.name for path in (tmp_path / "cell").iterdir()] == ["states"]
+    record = run_cell(wanted, images)
+    assert record.seconds == 40.0, "two epochs of two networks"
+    assert load_model(str(tmp_path / "cell" / "model-1")).head == "binary"
 
 
 def test_states_of_other_settings_are_not_gone_on_from(orders, images, tmp_path, monkeypatch):

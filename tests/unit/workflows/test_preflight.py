@@ -4,13 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from raydr.config.jobs import EvaluateSettings, Job, PrepareSettings, RunSettings, SearchSettings
+from raydr.config.jobs import EvaluateSettings, Job, PrepareSettings, RunSettings, SearchSettings, StudySettings
 from raydr.config.load import load
 from raydr.config.override import with_overrides
+from raydr.config.site import ClusterSettings
 from raydr.data.nodes import Node
 from raydr.errors import InputError
-from raydr.workflows import preflight
+from raydr.workflows import preflight, trials
 from raydr.workflows.preflight import check_placement, check_storage
+from raydr.workflows.trials import check_images_fit
 
 NODES = [Node(4.0, 0.0, 1e9, {}, "a", "10.0.0.1"), Node(4.0, 2.0, 1e9, {}, "b", "10.0.0.2")]
 SEARCH = SearchSettings.model_validate(
@@ -52,6 +54,28 @@ def test_a_site_alone_is_judged_by_its_training_and_what_does_not_train_is_not()
     with pytest.raises(InputError, match=r"^cluster\.num_workers: "):
         check_placement(Job(out="", cluster=greedy), NODES)
     check_placement(PrepareSettings(job="prepare", out="x", manifest="m", cluster=greedy), NODES)
+
+
+def test_a_study_needs_a_place_for_its_cells_and_for_trainers_only_where_it_pretrains():
+    source = {"layout": "eyepacs", "images": "i", "labels": "l"}
+    arm = {"kind": "probe", "model": {"weights": "none"}}
+    settings = {"job": "study", "out": "x", "budgets": [8], "index": {"sources": {"s": source}}, "arms": {"a": arm}}
+    greedy = {**settings, "cluster": {"num_workers": 9}}
+    check_placement(StudySettings.model_validate(greedy), NODES)
+    with pytest.raises(InputError, match=r"^cluster\.num_workers: "):
+        check_placement(StudySettings.model_validate({**greedy, "pretrains": {"p": {}}}), NODES)
+    with pytest.raises(InputError, match=r"^study: cpus_per_cell: "):
+        check_placement(StudySettings.model_validate({**settings, "cpus_per_cell": 5.0}), NODES)
+
+
+def test_images_that_trainings_share_must_fit_the_smallest_store_of_a_node_that_can_take_one(monkeypatch):
+    nodes = [Node(8.0, 1.0, 8e6, {}), Node(8.0, 1.0, 2e6, {}), Node(1.0, 0.0, 1e3, {})]
+    monkeypatch.setattr(trials, "alive_nodes", lambda: nodes)
+    image = {"side_px": 100, "cpus": 2.0, "gpus": 1.0}  # 30 kB
+    check_images_fit("study: test", ClusterSettings(), num_images=53, **image)
+    with pytest.raises(InputError, match=r"^study: test images, 54 of 100 pixels, take 0\.0 GiB decoded, the smallest"):
+        check_images_fit("study: test", ClusterSettings(), num_images=54, **image)
+    check_images_fit("study: test", ClusterSettings(autoscaling=True), num_images=54, **image)
 
 
 def test_scoring_on_gpus_that_no_node_has_is_refused():
