@@ -1,5 +1,6 @@
 """A training on several hosts with addresses of their own: real sockets, and hosts that go with and without a word."""
 
+import json
 import re
 import sys
 import threading
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from hosts import Hosts, why_not
+from mlflow import MlflowClient
 from pretrain_command import HURRIED, STEPS, losses_of, wait_for_state, write_manifest, write_settings
 
 pytestmark = [pytest.mark.ray, pytest.mark.survival]
@@ -157,3 +159,26 @@ def test_a_host_that_falls_silent_is_gone_on_without(workplace, hosts):
     assert command.wait_for_more(len(shown), within_s=_GO_ON_S) >= shown[-1] - SAVE_EVERY
     command.finish()
     assert "1 of at most 2 workers are training" in command.output
+
+
+def test_a_head_that_dies_is_replaced_and_the_same_command_goes_on_in_the_same_mlflow_run(workplace, hosts, one_host):
+    store = f"sqlite:///{workplace}/mlflow.db"
+    config = write_settings(workplace, "head", tracking=f'uri = "{store}"', epochs=EPOCHS, cpus_per_worker=A_TRAINER)
+    head, _ = start_cluster(hosts)
+    command = Command(head, config)
+    wait_for_state(workplace, "head", beside=set())
+    shown = command.wait_for_more(len(command.shown()), within_s=_START_S)
+    [run] = MlflowClient(store).search_runs(["1"])
+    hosts.unplug(head)
+    head.power_off()
+    head, _ = start_cluster(hosts)
+    command = Command(head, config)
+    assert command.wait_for_more(0, within_s=_START_S) >= shown - 2 * SAVE_EVERY
+    command.finish()
+    assert losses_of(workplace, "head") == one_host
+    assert json.loads((workplace / "head" / "result.json").read_text())["mlflow_run_id"] == run.info.run_id
+    client = MlflowClient(store)
+    history = [(point.step, point.value) for point in client.get_metric_history(run.info.run_id, "loss")]
+    assert [step for step, _ in history] == list(range(EPOCHS))
+    assert [value for _, value in history] == one_host
+    assert client.get_run(run.info.run_id).info.status == "FINISHED"
