@@ -22,7 +22,7 @@ HEALTH_CHECK = dict(
 A_TRAINER = 1.5
 """CPUs: a host of two has room for one trainer and one decoding task."""
 SAVE_EVERY, EPOCHS = 10, 2
-NOTICE_S = 25
+NOTICE_S = 15
 _START_S, _GO_ON_S = 200, 300
 
 
@@ -134,13 +134,13 @@ def test_a_host_that_is_announced_as_lost_costs_no_step_before_the_notice(workpl
     command.wait_for_more(0, within_s=_START_S)
     notice = spot.start(str(CLUSTER / "spot_notice.sh"), "now", str(NOTICE_S), head=head)
     before = command.shown()[-1]
-    hosts.add().start_ray(num_cpus=2, head=head)
     state, _ = wait_for_state(workplace, "spot", beside=set())
     kept = state["epochs_done"] * STEPS + state["steps_done"]
     assert kept >= before
     assert notice.wait(120) == 0
     hosts.unplug(spot)
     spot.power_off()
+    hosts.add().start_ray(num_cpus=2, head=head)
     assert command.wait_for_more(len(command.shown()), within_s=_GO_ON_S) >= kept
     command.finish()
     assert losses_of(workplace, "spot") == one_host
