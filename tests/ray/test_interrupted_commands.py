@@ -9,65 +9,28 @@ import sys
 import time
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 from mlflow import MlflowClient
+from pretrain_command import HURRIED, first_shown, losses_of, wait_for_state, write_manifest, write_settings
 from tracking_server import TrackingServer
 
-from raydr import storage
-from raydr.data.manifest import SCHEMA
-from raydr.training.states import SavedStates
-
 pytestmark = pytest.mark.ray
-
-PRETRAIN = """
-job = "pretrain"
-out = "{out}"
-[data]
-manifest = "{folder}/manifest.parquet"
-[preprocess]
-side_px = 64
-[model]
-backbone = "test_resnet"
-[method]
-projection_dim = 16
-hidden_dim = 32
-[optim]
-epochs = {epochs}
-batch_size = 8
-[tracking]
-{tracking}
-[cluster]
-local_cpus = 2
-num_workers = 2
-cpus_per_worker = 0.5
-decode_cpus = 0.5
-threads_per_worker = 1
-object_store_mib = 200
-save_every_steps = 10
-"""
 
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory, write_photographs):
     """A folder with photographs and their manifest."""
     folder = tmp_path_factory.mktemp("work")
-    uris = write_photographs(folder / "photographs", 400)
-    columns = {name: [None] * len(uris) for name in SCHEMA.names}
-    columns |= {"image_id": [Path(uri).name for uri in uris], "uri": uris, "dataset": ["clinic"] * len(uris)}
-    columns["split"] = ["train"] * len(uris)
-    storage.write_table(str(folder / "manifest.parquet"), pa.table(columns, schema=SCHEMA))
+    write_manifest(folder, write_photographs)
     return folder
 
 
 def start(workplace, out, *, tracking="enabled = false", epochs=4):
     """`raydr pretrain` as a process of its own, its images streamed."""
-    config = workplace / f"{out}.toml"
-    config.write_text(PRETRAIN.format(out=workplace / out, folder=workplace, tracking=tracking, epochs=epochs))
+    config = write_settings(workplace, out, tracking=tracking, epochs=epochs)
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "MLFLOW_"))}
-    program = Path(__file__).with_name("hurried_raydr.py")
     return subprocess.Popen(
-        [sys.executable, str(program), "pretrain", "--config", str(config)],
+        [sys.executable, str(HURRIED), "pretrain", "--config", str(config)],
         env={
             **environment,
             "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
@@ -84,31 +47,6 @@ def finish(process):
     output, _ = process.communicate(timeout=240)
     assert process.returncode == 0, output
     return output
-
-
-def losses_of(workplace, out):
-    result = json.loads((workplace / out / "result.json").read_text())
-    return [row["loss"] for row in result["metrics"]["history"]]
-
-
-def first_shown(output):
-    """Epochs done and steps done in the first figures that a command showed."""
-    found = re.search(r"pretrain epoch (\d+)/4 step (\d+)/", output)
-    assert found, output
-    return int(found[1]) - 1, int(found[2])
-
-
-def wait_for_state(workplace, out, *, beside):
-    """The first state in the middle of an epoch that is none of some known ones."""
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        for folder in (workplace / out / "ray").glob("pretrain-*"):
-            states = SavedStates(*storage.locate(str(folder)))
-            names = states.names()
-            if fresh := [name for name in names if name.startswith("step_") and name not in beside]:
-                return states.describe(fresh[0]), set(names)
-        time.sleep(0.02)
-    raise TimeoutError(f"no state in {workplace / out}")
 
 
 @pytest.fixture(scope="module")
