@@ -37,3 +37,11 @@ def linear_rise(progress: float, *, start: float, end: float, until: float) -> f
     if not (0 <= progress <= 1 and 0 <= until <= 1):
         raise ValueError(f"progress {progress} and until {until} must be in [0, 1]")
     return end if progress >= until else start + (end - start) * progress / until
+
+
+def is_due(epoch: int, *, every: int, epochs: int) -> bool:
+    """Whether something that is done after ``every`` so many of the ``epochs``, and after the last, is after this one.
+
+    Epochs count from 0.
+    """
+    return (epoch + 1) % every == 0 or epoch + 1 == epochs

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, get_args
 
 import numpy as np
 
@@ -11,18 +11,7 @@ from raydr.capacity.fleet import Fleet, Prices
 from raydr.capacity.throughput import HeldUpBy, Machinery
 
 _LOW, _HIGH = 0.05, 0.95
-USES: Final[tuple[Use, ...]] = (
-    "training",
-    "stragglers",
-    "exchange",
-    "images",
-    "fewer nodes",
-    "saving",
-    "done again",
-    "restarts",
-    "no node",
-    "start",
-)
+USES: Final[tuple[Use, ...]] = get_args(Use)
 
 
 @dataclass(frozen=True, slots=True)

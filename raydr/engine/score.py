@@ -1,6 +1,6 @@
 """A network's outputs over whole sets of images, every image once whatever the number of workers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from raydr.engine.batch import Pool
 from raydr.engine.collectives import gather_rows
+from raydr.images.dihedral import NumViews, dihedral_views
 
 
 def score_share(
@@ -39,3 +40,9 @@ def score_everywhere(
     if not np.array_equal(places, np.arange(len(pool))):
         raise RuntimeError(f"{len(places)} of {len(pool)} images were scored")
     return values
+
+
+def mean_logits(networks: Sequence[Callable[[Tensor], Tensor]], image: Tensor, num_views: NumViews) -> Tensor:
+    """Mean float32 logits [B, outputs] of images [B, 3, S, S] in [0, 1], over networks, flips and quarter turns."""
+    views = dihedral_views(image, num_views)
+    return torch.stack([network(view).float() for network in networks for view in views]).mean(dim=0)

@@ -17,7 +17,8 @@ from raydr.data.blocks import ColumnBatch
 from raydr.data.decoding import decode_with_errors
 from raydr.engine.heatmap import heat_map, overlay
 from raydr.engine.package import NUM_OUTPUTS, load_model
-from raydr.images.dihedral import NumViews, dihedral_views
+from raydr.engine.score import mean_logits
+from raydr.images.dihedral import NumViews
 
 _LONGEST_STEM: Final = 100  # characters: file systems end at 255 bytes
 
@@ -59,9 +60,7 @@ class Scorer:
 
     @torch.inference_mode()
     def _logits(self, image: torch.Tensor) -> NDArray[np.float32]:
-        views = dihedral_views(image.float().div_(255), self._num_views)
-        logits = torch.stack([network(view).float() for network in self._networks for view in views])
-        return logits.mean(dim=0).cpu().numpy()
+        return mean_logits(self._networks, image.float().div_(255), self._num_views).cpu().numpy()
 
     def _draw(self, images: torch.Tensor, uris: NDArray[Any], folder: str) -> None:
         for image, uri in zip(images, uris, strict=True):

@@ -1,5 +1,6 @@
 """The teacher: a supervised classifier on the budget's labels."""
 
+import functools
 from dataclasses import dataclass
 
 from raydr.build import build_classifier, build_optimizer
@@ -15,6 +16,7 @@ from raydr.images.augment import augmentation
 from raydr.learning.assignment import Assignment, seed_weights
 from raydr.learning.validation import VALIDATION_AUC, Learnt, finish_classifier, validation_auc
 from raydr.losses.classification import balanced_weights
+from raydr.schedules import is_due
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +49,8 @@ def finetune(settings: FinetuneStage, images: FinetuneImages, assignment: Assign
     )
     keep_best = VALIDATION_AUC if settings.keep == "best" and len(images.validation) else None
     plan = assignment.plan(settings.optim, keep_best=keep_best)
-
-    def is_due(epoch: int) -> bool:
-        return (epoch + 1) % settings.validate_every_epochs == 0 or epoch + 1 == settings.optim.epochs
-
-    validate = validation_auc(network, images.validation, context, assignment.patients, is_due)
+    due = functools.partial(is_due, every=settings.validate_every_epochs, epochs=settings.optim.epochs)
+    validate = validation_auc(network, images.validation, context, assignment.patients, due)
     progress = fit(training, plan, context, validate)
     head = settings.head.kind
     return Learnt(progress, finish_classifier(network, settings.model, head, images.validation, assignment, context))

@@ -16,6 +16,7 @@ from raydr.images.augment import augmentation
 from raydr.learning.assignment import Assignment, seed_weights
 from raydr.metrics.neighbours import effective_rank, knn_scores
 from raydr.metrics.roc import auc
+from raydr.schedules import is_due
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +36,8 @@ def pretrain(settings: PretrainStage, images: PretrainImages, assignment: Assign
     method = build_method(settings.model, settings.method, augmentation(settings.augment), context)
 
     def validate(epoch: int) -> dict[str, float]:
-        is_due = (epoch + 1) % settings.probe.every_epochs == 0 or epoch + 1 == settings.optim.epochs
-        if not is_due or not len(images.bank) or not len(images.queries):
+        due = is_due(epoch, every=settings.probe.every_epochs, epochs=settings.optim.epochs)
+        if not due or not len(images.bank) or not len(images.queries):
             return {}
         bank, queries = (
             score_everywhere(

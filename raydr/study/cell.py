@@ -1,7 +1,7 @@
 """One cell: a training inside a task of Ray, with images that all cells share."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,17 +9,16 @@ import numpy as np
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from raydr import storage
 from raydr.config.arms import ProbeStage, Stage
 from raydr.config.stages import DistillStage, FinetuneStage
 from raydr.engine.batch import Pool
 from raydr.engine.package import NUM_OUTPUTS, Head, load_model, read_description
-from raydr.engine.score import score_share
+from raydr.engine.score import mean_logits, score_share
 from raydr.engine.sources import ShuffledPool, local_batch_size
 from raydr.grades import REFERABLE_GRADE
-from raydr.images.dihedral import NumViews, dihedral_views
+from raydr.images.dihedral import NumViews
 from raydr.images.preprocess import Preprocess
 from raydr.learning.assignment import Assignment
 from raydr.learning.distil import DistilImages, Teaching, distil
@@ -203,18 +202,10 @@ def _outputs(teachers: Teachers, pool: Pool, num_views: NumViews, device: torch.
     names = pa.chunked_array([pa.array(pool.row.astype(str))])
     if storage.exists(uri):
         return read_teacher_logits(uri, names)
-    judge = _mean_judge([load_model(folder).network.to(device) for folder in teachers.folders], num_views)
-    found = score_share(judge, pool, device=device)
+    networks = [load_model(folder).network.to(device) for folder in teachers.folders]
+    found = score_share(lambda image: mean_logits(networks, image, num_views), pool, device=device)
     write_teacher_logits(uri, names, found)
     return found
-
-
-def _mean_judge(networks: Sequence[torch.nn.Module], num_views: NumViews) -> Callable[[Tensor], Tensor]:
-    def judge(image: Tensor) -> Tensor:
-        views = dihedral_views(image, num_views)
-        return torch.stack([network(view).float() for network in networks for view in views]).mean(dim=0)
-
-    return judge
 
 
 def _validated(probability: NDArray[np.float64], images: StudyImages) -> AucFigures:

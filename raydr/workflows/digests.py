@@ -15,7 +15,11 @@ _SITE = ("out", "cluster", "tracking")  # where and how a stage runs does not ch
 
 def digest_of_settings(settings: Any) -> str:
     """SHA-256 of a settings section, without what belongs to the site."""
-    tree = {key: value for key, value in settings.model_dump(mode="json").items() if key not in _SITE}
+    return digest_of_tree({key: value for key, value in settings.model_dump(mode="json").items() if key not in _SITE})
+
+
+def digest_of_tree(tree: Any) -> str:
+    """SHA-256 of what JSON can hold, whatever the order of keys."""
     return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
 
 

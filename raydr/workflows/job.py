@@ -1,6 +1,5 @@
 """The frame of every verb: up to date or not, its MLflow run, its time, its result."""
 
-import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -13,7 +12,7 @@ from raydr.config.jobs import Job
 from raydr.errors import InputError
 from raydr.tracking.runs import Tracking, open_tracker
 from raydr.workflows.console import duration, say
-from raydr.workflows.digests import digest_of_input, digest_of_settings
+from raydr.workflows.digests import digest_of_input, digest_of_settings, digest_of_tree
 from raydr.workflows.result import StageResult, beside, now, read_result, result_uri, write_result
 
 RUN_FILE = "run.json"
@@ -65,7 +64,7 @@ class Outcome:
 
 def identity_of(settings_digest: str, inputs: Mapping[str, str]) -> str:
     """One digest of a stage's settings and of what it reads."""
-    return hashlib.sha256(json.dumps([settings_digest, dict(inputs)], sort_keys=True).encode()).hexdigest()
+    return digest_of_tree([settings_digest, dict(inputs)])
 
 
 def perform(

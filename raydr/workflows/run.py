@@ -1,7 +1,6 @@
 """`raydr run`: the whole chain from one file, restartable; a stage that stands is not run again."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +32,7 @@ from raydr.workflows.pretrain import pretrain
 from raydr.workflows.publish import Chain, publish
 from raydr.workflows.result import StageResult, now, write_result
 from raydr.workflows.search import search
+from raydr.workflows.sections import job_of
 from raydr.workflows.summary import say_summary
 
 
@@ -124,16 +124,10 @@ def _again(previous: StageResult) -> StageResult:
 
 def _stages(settings: RunSettings, out: str, pipeline: Pipeline) -> Chain:
     """Every stage in turn, each one's inputs the results of those before it."""
-    base = {
-        "seed": settings.seed,
-        "cluster": settings.cluster.model_dump(),
-        "tracking": settings.tracking.model_dump(),
-    }
 
-    def build(kind: Callable[..., Any], job: str, section: Any, **more: Any) -> Any:
-        part = section.model_dump(mode="json") if section is not None else {}
+    def build(kind: Any, job: str, section: Any, **more: Any) -> Any:
         folder = storage.join(out, *more.pop("folder", (job,)))
-        return kind(**{**base, **part, "job": job, "out": folder, **more})
+        return job_of(kind, job, folder, settings, section, **more)
 
     indexed = index(build(IndexSettings, "index", settings.index), pipeline=pipeline)
     data: dict[str, Any] = {"manifest": indexed.artifacts["manifest"], "budget": indexed.artifacts["budget"]}

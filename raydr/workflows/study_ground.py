@@ -1,8 +1,8 @@
 """What a study stands on: its images, its label budgets, its pretrained backbones."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +24,7 @@ from raydr.workflows.images import Rows, rows_of
 from raydr.workflows.index import index
 from raydr.workflows.job import Pipeline, Stage
 from raydr.workflows.pretrain import pretrain, pretrained
+from raydr.workflows.sections import job_of
 
 _LEARNING: Final = pa.array(["train", "val"])
 """The splits that anything is learnt from or chosen by."""
@@ -68,7 +69,7 @@ def lay_ground(stage: Stage, settings: StudySettings) -> Ground:
         InputError: No validation patient with a grade, a budget of more labels than there are.
     """
     pipeline = Pipeline(lambda: (stage.tracker, stage.run_id))
-    indexed = index(_job(IndexSettings, "index", stage.path("index"), settings, settings.index), pipeline=pipeline)
+    indexed = index(job_of(IndexSettings, "index", stage.path("index"), settings, settings.index), pipeline=pipeline)
     manifest, learning = indexed.artifacts["manifest"], stage.path("learning.parquet")
     storage.write_table(learning, learning_rows(read_manifest(manifest)))
     rows = rows_of(DataSettings(manifest=learning))
@@ -81,7 +82,7 @@ def lay_ground(stage: Stage, settings: StudySettings) -> Ground:
     part = {"data": data, "preprocess": settings.preprocess.model_dump(mode="json")}
     backbones = {}
     for name, one in settings.pretrains.items():
-        job = _job(PretrainSettings, "pretrain", stage.path(f"pretrain-{name}"), settings, one, **part)
+        job = job_of(PretrainSettings, "pretrain", stage.path(f"pretrain-{name}"), settings, one, **part)
         if PRETRAINED + name in wanted:
             backbones[name] = pretrain(job, pipeline=pipeline, digests={"manifest": images}).artifacts["model"]
         elif (model := pretrained(job, {"manifest": images})) is not None:
@@ -109,15 +110,6 @@ def draw_budgets(stage: Stage, rows: Rows, cells: list[CellName]) -> dict[tuple[
         uri = stage.path("budgets", f"draw-{draw}-{budget}.parquet")
         found[budget, draw] = _written(uri, rows, drawn_budget(rows.manifest, rule))
     return found
-
-
-def _job(kind: Callable[..., Any], verb: str, out: str, settings: StudySettings, part: Any, **more: Any) -> Any:
-    base = {
-        "seed": settings.seed,
-        "cluster": settings.cluster.model_dump(),
-        "tracking": settings.tracking.model_dump(),
-    }
-    return kind(**{**base, **part.model_dump(mode="json"), "job": verb, "out": out, **more})
 
 
 def _watched(stage: Stage, rows: Rows) -> str:

@@ -1,8 +1,5 @@
 """What each cell of a study is: settings, labels, seed, teacher, and the digest of all that shapes it."""
 
-import hashlib
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,7 +13,7 @@ from raydr.config.stages import DistillStage, FinetuneStage
 from raydr.engine.package import DESCRIPTION, NUM_OUTPUTS, Head, copy_model
 from raydr.errors import InputError
 from raydr.study.cell import CellOrders, Teachers, model_names
-from raydr.workflows.digests import digest_of_input
+from raydr.workflows.digests import digest_of_input, digest_of_tree
 from raydr.workflows.job import Stage as OpenStage
 from raydr.workflows.learn import check_start, model_input
 from raydr.workflows.study_ground import Budget, Ground
@@ -123,7 +120,7 @@ def plan_cells(stage: OpenStage, settings: StudySettings, ground: Ground) -> lis
             "teacher": None if teacher is None else teacher.identity,
         }
         folder = stage.path(CELLS, *str(name).split("/"))
-        found[name] = Cell(name, own, seed, folder, _digest(shaping), budget, teacher, head)
+        found[name] = Cell(name, own, seed, folder, digest_of_tree(shaping), budget, teacher, head)
     return list(found.values())
 
 
@@ -163,7 +160,7 @@ def study_identity(settings: StudySettings, ground: Ground) -> str:
     Which cells are trained, and where, is not in it.
     """
     chosen = settings.model_dump(mode="json", include={"arms", "pretrains", "preprocess", "seed"})
-    return _digest({**chosen, "images": ground.images})
+    return digest_of_tree({**chosen, "images": ground.images})
 
 
 def _starts(stage: OpenStage, settings: StudySettings, ground: Ground) -> dict[str, tuple[str, str]]:
@@ -211,7 +208,3 @@ def _shaping(settings: Stage, weights: str) -> dict[str, Any]:
     tree = settings.model_dump(mode="json")
     tree["model"]["weights"] = weights
     return {key: value for key, value in tree.items() if (key, value) not in _LATER.items()}
-
-
-def _digest(tree: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()

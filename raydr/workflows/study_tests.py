@@ -2,7 +2,6 @@
 
 import dataclasses
 import datetime
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from raydr.reporting.study_findings import Opening, openings_told
 from raydr.study.records import AucFigures, auc_figures
 from raydr.study.tasks import score_cells, shared
 from raydr.workflows.console import say
+from raydr.workflows.digests import digest_of_tree
 from raydr.workflows.images import small_pool
 from raydr.workflows.job import Stage
 from raydr.workflows.model_scores import exam_referable, read_exams, test_rows
@@ -60,7 +60,7 @@ class TestSet:
     def digest(self) -> str:
         """Of all that figures on them depend on beside the scores."""
         chosen = digest_of_rows(self.manifest.take(pa.array(self.rows)))
-        return hashlib.sha256(json.dumps([chosen, self.referable.to_pylist()]).encode()).hexdigest()
+        return digest_of_tree([chosen, self.referable.to_pylist()])
 
 
 def test_set(ground: Ground) -> TestSet:

@@ -1,6 +1,5 @@
 """`raydr submit`: a verb on a cluster, in one command; the same command twice is one job."""
 
-import hashlib
 import json
 import os
 import re
@@ -13,6 +12,7 @@ from raydr.config.jobs import Job
 from raydr.errors import InputError
 from raydr.storage import is_local
 from raydr.workflows.console import say
+from raydr.workflows.digests import digest_of_tree
 from raydr.workflows.submission import (
     STOP_WAIT,
     Order,
@@ -119,8 +119,7 @@ def digest_of(words: Sequence[str], settings: Job) -> str:
 
     The files sent along are left out: two jobs of the same settings have the same `out` and must not run side by side.
     """
-    content = [list(words), settings.model_dump(mode="json")]
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return digest_of_tree([list(words), settings.model_dump(mode="json")])
 
 
 def checked_name(name: str) -> str:

@@ -1,6 +1,5 @@
 """The trials of a search: their images, the room for them, a record of each, an MLflow run for each."""
 
-import hashlib
 import json
 from collections.abc import Collection, Mapping
 from typing import Any, Final
@@ -28,6 +27,7 @@ from raydr.search.tuner import search as search_space
 from raydr.training.teacher import Teacher
 from raydr.training.worker import LABELLED, STREAM, VALIDATION
 from raydr.workflows.cluster import address_of
+from raydr.workflows.digests import digest_of_tree
 from raydr.workflows.images import Rows, dataset, small_pool, validation_patients
 from raydr.workflows.job import RAY_FOLDER, Stage, identity_of
 from raydr.workflows.learn import model_input
@@ -53,7 +53,7 @@ def search_identity(stage: Stage, settings: SearchSettings) -> str:
     """Digest of all that shapes a trial; how many there are does not, so a search can be added to."""
     tree = settings.model_dump(mode="json", exclude=_NO_PART_OF_A_TRIAL)
     del tree["distill"]["optim"]["epochs"], tree["distill"]["rounds"]  # the refit's
-    return identity_of(hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest(), stage.inputs)
+    return identity_of(digest_of_tree(tree), stage.inputs)
 
 
 def run_trials(

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -124,3 +125,14 @@ def write_broken() -> Callable[[Path], dict[str, str]]:
         return {reason: str(folder / f"{reason}.jpeg") for reason in [*contents, "missing", "not_a_file"]}
 
     return write
+
+
+@pytest.fixture
+def hosts(tmp_path: Path) -> Iterator[Any]:
+    """The network, without a host yet."""
+    from hosts import Hosts, why_not
+
+    if (reason := why_not()) is not None:
+        pytest.skip(f"hosts of their own need network namespaces, and this machine gives none: {reason}")
+    with Hosts(tmp_path) as found:
+        yield found

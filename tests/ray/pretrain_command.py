@@ -5,10 +5,9 @@ import re
 import time
 from pathlib import Path
 
-import pyarrow as pa
+from ground import write_manifest
 
 from raydr import storage
-from raydr.data.manifest import SCHEMA
 from raydr.training.states import SavedStates
 
 HURRIED = Path(__file__).with_name("hurried_raydr.py")
@@ -42,13 +41,10 @@ STEPS = 50
 """Of an epoch of 400 photographs."""
 
 
-def write_manifest(folder, write_photographs):
+def write_ground(folder, write_photographs):
     """Photographs and their manifest in a folder."""
     uris = write_photographs(folder / "photographs", 8 * STEPS)
-    columns = {name: [None] * len(uris) for name in SCHEMA.names}
-    columns |= {"image_id": [Path(uri).name for uri in uris], "uri": uris, "dataset": ["clinic"] * len(uris)}
-    columns["split"] = ["train"] * len(uris)
-    storage.write_table(str(folder / "manifest.parquet"), pa.table(columns, schema=SCHEMA))
+    write_manifest(folder, uris, split=["train"] * len(uris))
 
 
 def write_settings(folder, out, *, tracking="enabled = false", epochs=4, cpus_per_worker=0.5):

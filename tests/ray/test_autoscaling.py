@@ -8,18 +8,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from autoscaled_cluster import AutoscaledCluster
+from ground import write_manifest, write_teacher
 from sessions import within
-
-from raydr import storage
-from raydr.build import build_classifier
-from raydr.config.learning import DownstreamModelSettings
-from raydr.data.manifest import SCHEMA
-from raydr.engine.context import LocalContext
-from raydr.engine.package import ModelDescription, save_model
-from raydr.images.preprocess import Preprocess
 
 pytestmark = pytest.mark.ray
 
@@ -87,14 +79,8 @@ def workplace(tmp_path_factory, write_photographs):
     """A folder with photographs, their manifest, a teacher and the settings of two jobs."""
     folder = tmp_path_factory.mktemp("work")
     uris = write_photographs(folder / "photographs", 120)
-    columns = {name: [None] * len(uris) for name in SCHEMA.names}
-    columns |= {"image_id": [Path(uri).name for uri in uris], "uri": uris, "dataset": ["clinic"] * len(uris)}
-    columns["split"] = ["train"] * 90 + ["val"] * 30
-    columns["grade"] = np.resize([0, 3], len(uris)).tolist()
-    storage.write_table(str(folder / "manifest.parquet"), pa.table(columns, schema=SCHEMA))
-    model = DownstreamModelSettings(backbone="test_resnet", weights="none")
-    teacher = build_classifier(model, "binary", LocalContext(folder))
-    save_model(str(folder / "teacher"), teacher, ModelDescription("test_resnet", "binary", Preprocess(side_px=SIDE_PX)))
+    write_manifest(folder, uris, split=["train"] * 90 + ["val"] * 30, grade=np.resize([0, 3], len(uris)).tolist())
+    write_teacher(folder, side_px=SIDE_PX)
     for name, settings in (("search", SEARCH), ("pretrain", PRETRAIN)):
         (folder / f"{name}.toml").write_text(settings)
     return folder

@@ -3,7 +3,6 @@
 import sys
 
 import pytest
-from hosts import Hosts, why_not
 
 PLACES = """
 import ray
@@ -31,15 +30,6 @@ total = torch.tensor(rank + 1.0)
 dist.all_reduce(total)
 print(total.item())
 """
-
-
-@pytest.fixture
-def hosts(tmp_path):
-    """The network, without a host yet."""
-    if (reason := why_not()) is not None:
-        pytest.skip(f"hosts of their own need network namespaces, and this machine gives none: {reason}")
-    with Hosts(tmp_path) as found:
-        yield found
 
 
 def test_workers_meet_over_rays_addresses_where_the_hosts_names_are_loopback(hosts):

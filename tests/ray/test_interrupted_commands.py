@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from pretrain_command import HURRIED, first_shown, losses_of, wait_for_state, write_manifest, write_settings
+from pretrain_command import HURRIED, first_shown, losses_of, wait_for_state, write_ground, write_settings
 from tracking_server import TrackingServer
 
 pytestmark = pytest.mark.ray
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.ray
 def workplace(tmp_path_factory, write_photographs):
     """A folder with photographs and their manifest."""
     folder = tmp_path_factory.mktemp("work")
-    write_manifest(folder, write_photographs)
+    write_ground(folder, write_photographs)
     return folder
 
 

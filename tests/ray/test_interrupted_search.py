@@ -9,16 +9,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
-
-from raydr import storage
-from raydr.build import build_classifier
-from raydr.config.learning import DownstreamModelSettings
-from raydr.data.manifest import SCHEMA
-from raydr.engine.context import LocalContext
-from raydr.engine.package import ModelDescription, save_model
-from raydr.images.preprocess import Preprocess
+from ground import write_manifest, write_teacher
 
 pytestmark = [pytest.mark.ray, pytest.mark.survival]
 
@@ -60,14 +52,8 @@ def workplace(tmp_path_factory, write_photographs):
     """A folder with photographs, their manifest and a teacher."""
     folder = tmp_path_factory.mktemp("search")
     uris = write_photographs(folder / "photographs", 120)
-    columns = {name: [None] * len(uris) for name in SCHEMA.names}
-    columns |= {"image_id": [Path(uri).name for uri in uris], "uri": uris, "dataset": ["clinic"] * len(uris)}
-    columns["split"] = ["train"] * 90 + ["val"] * 30
-    columns["grade"] = np.resize([0, 3], len(uris)).tolist()
-    storage.write_table(str(folder / "manifest.parquet"), pa.table(columns, schema=SCHEMA))
-    model = DownstreamModelSettings(backbone="test_resnet", weights="none")
-    teacher = build_classifier(model, "binary", LocalContext(folder))
-    save_model(str(folder / "teacher"), teacher, ModelDescription("test_resnet", "binary", Preprocess(side_px=64)))
+    write_manifest(folder, uris, split=["train"] * 90 + ["val"] * 30, grade=np.resize([0, 3], len(uris)).tolist())
+    write_teacher(folder, side_px=64)
     return folder
 
 

@@ -24,13 +24,13 @@ from pathlib import Path
 
 import numpy as np
 import psutil
-import pyarrow as pa
 import pytest
 import ray
+from ground import write_manifest
 from PIL import Image
 
 from raydr import storage
-from raydr.data.manifest import SCHEMA, read_manifest
+from raydr.data.manifest import read_manifest
 from raydr.training.states import SavedStates
 from raydr.workflows.result import read_result
 
@@ -339,10 +339,7 @@ def test_the_token_is_in_no_file_of_the_cluster(head: Head) -> None:
 def _pretraining(folder: Path, write_photographs: Callable[[Path, int], list[str]]) -> Path:
     """A job whose states come fast and whose end does not."""
     uris = write_photographs(folder / "photographs", 32)
-    columns = {name: [None] * len(uris) for name in SCHEMA.names}
-    columns |= {"image_id": [Path(uri).name for uri in uris], "uri": uris, "dataset": ["clinic"] * len(uris)}
-    columns["split"] = ["train"] * len(uris)
-    storage.write_table(str(folder / "manifest.parquet"), pa.table(columns, schema=SCHEMA))
+    write_manifest(folder, uris, split=["train"] * len(uris))
     file = folder / "pretrain.toml"
     file.write_text(
         f"""\

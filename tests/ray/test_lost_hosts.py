@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hosts import Hosts, why_not
 from mlflow import MlflowClient
-from pretrain_command import HURRIED, STEPS, losses_of, wait_for_state, write_manifest, write_settings
+from pretrain_command import HURRIED, STEPS, losses_of, wait_for_state, write_ground, write_settings
 
 pytestmark = [pytest.mark.ray, pytest.mark.survival]
 
@@ -30,17 +30,8 @@ _START_S, _GO_ON_S = 200, 300
 def workplace(tmp_path_factory, write_photographs):
     """A folder that all hosts share."""
     folder = tmp_path_factory.mktemp("work")
-    write_manifest(folder, write_photographs)
+    write_ground(folder, write_photographs)
     return folder
-
-
-@pytest.fixture
-def hosts(tmp_path):
-    """The network, without a host yet."""
-    if (reason := why_not()) is not None:
-        pytest.skip(f"hosts of their own need network namespaces, and this machine gives none: {reason}")
-    with Hosts(tmp_path) as found:
-        yield found
 
 
 def start_cluster(hosts):
