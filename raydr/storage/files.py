@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import re
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ from raydr.storage.systems import locate
 from raydr.storage.uris import absolute, bucket_of, is_local, join
 
 _Result = TypeVar("_Result")
+_UNFINISHED: Final = re.compile(r"\..+\.[0-9a-f]{8}", re.DOTALL)
 _ONE_REQUEST_BYTES: Final = 5 * 2**20
 _CHUNK_BYTES: Final = 8 * 2**20  # what a digest asks an object store for at once
 
@@ -84,7 +86,7 @@ def write_bytes(uri: str, content: bytes) -> None:
         return
     target = Path(locate(uri)[1])
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")  # `delete_unfinished` knows the form
     try:
         with temporary.open("wb") as file:
             file.write(content)
@@ -93,6 +95,14 @@ def write_bytes(uri: str, content: bytes) -> None:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def delete_unfinished(uri: str) -> None:
+    """Delete what `write_bytes` had begun in a folder when its process was killed; no other process may write there."""
+    if is_local(uri):
+        for path in Path(locate(uri)[1]).glob(".*"):
+            if _UNFINISHED.fullmatch(path.name):
+                path.unlink(missing_ok=True)
 
 
 def _upload(uri: str, content: bytes) -> None:

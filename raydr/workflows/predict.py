@@ -40,6 +40,7 @@ def predict(settings: PredictSettings) -> StageResult:
     def body(stage: Stage) -> Outcome:
         if heat_maps is not None:
             _check_heat_map(folder)
+            storage.delete_unfinished(heat_maps)  # a folder of pictures holds nothing else
         parts = ScoreParts(beside(scores, PARTS), f"{stage.inputs['model']} {heat_maps}")
         missing = parts.missing(photographs)
         num_kept = photographs.num_rows - missing.num_rows

@@ -119,3 +119,23 @@ def test_the_entries_of_a_folder_are_its_own_files_and_folders_and_none_where_it
     (tmp_path / "a.txt").write_text("a")
     assert storage.list_entries(str(tmp_path)) == [f"{tmp_path}/a.txt", f"{tmp_path}/b"]
     assert storage.list_entries(str(tmp_path / "none")) == []
+
+
+def test_what_a_killed_writer_left_is_deleted_and_nothing_else(tmp_path, monkeypatch):
+    class Killed(BaseException): ...
+
+    def die(_descriptor):
+        raise Killed
+
+    (tmp_path / ".hidden.jpeg").touch()
+    storage.write_bytes(f"{tmp_path}/whole", b"1")
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", die)
+        patch.setattr("pathlib.Path.unlink", lambda *_args, **_kwargs: None)  # a killed process tidies nothing up
+        with pytest.raises(Killed):
+            storage.write_bytes(f"{tmp_path}/whole", b"2")
+    assert len(list(tmp_path.iterdir())) == 3
+    storage.delete_unfinished(str(tmp_path))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".hidden.jpeg", "whole"]
+    assert storage.read_bytes(f"{tmp_path}/whole") == b"1"
+    storage.delete_unfinished(f"{tmp_path}/missing")
