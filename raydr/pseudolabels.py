@@ -62,6 +62,21 @@ def correct_prior(
     return np.asarray(moved, dtype=np.float32)
 
 
+def with_fellow_eyes(logits: NDArray[np.floating], fellow: NDArray[np.int64], *, share: float) -> NDArray[np.float32]:
+    """Logits that hear a ``share`` of the patient's other eye: (1 - share) own + share fellow's.
+
+    Args:
+        logits: [N, K]; a row of NaN stays one, and its fellow's keeps its own.
+        fellow: [N] the row of the other eye, or -1.
+        share: In [0, 1].
+    """
+    if not 0 <= share <= 1:
+        raise ValueError(f"share {share} must be in [0, 1]")
+    other = np.where(fellow[:, None] >= 0, logits[fellow], logits)
+    mixed = (1 - share) * logits + share * np.where(np.isnan(other), logits, other)
+    return np.asarray(mixed, dtype=np.float32)
+
+
 def sure_rows(
     probability: NDArray[np.float64], *, least_confidence: float = 0.0, kept_share: float = 1.0
 ) -> NDArray[np.bool_]:

@@ -67,6 +67,10 @@ class DistillationSettings(Section):
     correct_prior: Literal["none", "balanced", "labelled"] = "none"
     """Put the teacher's outputs right for the training images' own prevalence, which is estimated: a teacher that was
     trained with its classes weighed alike (`balanced`), or at the frequencies of its labels (`labelled`)."""
+    fellow_eye_share: Fraction = 0.0
+    """How much of an image's target is what the teacher says of the patient's other eye, 0.5 for the mean of both.
+    Disease shows in both eyes more often than a teacher's error does, so that one eye puts right what is believed of
+    the other, as in co-training (doi:10.1145/279943.279962); an image without a fellow keeps its own."""
     least_confidence: Fraction = 0.0
     """Only images on whose class the teacher is so sure have targets."""
     kept_share: Annotated[float, Field(gt=0, le=1)] = 1.0
@@ -89,4 +93,11 @@ class DistillationSettings(Section):
         if self.feature_weight and self.targets == "cached":
             text = f"must be 0 with targets = 'cached', which holds no features (got {self.feature_weight:g})"
             raise wrong_keys([(("feature_weight",), f"{text}; or set targets = 'online'")])
+        return self
+
+    @model_validator(mode="after")
+    def _fellow_eyes_are_judged(self) -> Self:
+        if self.fellow_eye_share and self.targets == "online":
+            text = f"must be 0 with targets = 'online', which judges one view alone (got {self.fellow_eye_share:g})"
+            raise wrong_keys([(("fellow_eye_share",), f"{text}; or set targets = 'cached'")])
         return self

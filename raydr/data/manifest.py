@@ -28,6 +28,8 @@ SCHEMA = pa.schema(
         pa.field("split", pa.string()),
     ]
 )
+FELLOW_COLUMNS = ("dataset", "patient_id", "exam_id", "split", "eye")
+"""What `fellows_of` reads of a manifest."""
 SPLITS = ("train", "val", "test", "external")
 _SHAPING = ("image_id", "dataset", "patient_id", "exam_id", "eye", "grade", "split")
 _ABSOLUTE = r"^(/|[A-Za-z][A-Za-z0-9+.-]*://)"
@@ -108,7 +110,7 @@ def fellows_of(manifest: pa.Table) -> NDArray[np.int64]:
     exam has several images of an eye, the first goes with the other eye's first, and so on, over again where that eye
     has fewer.
     """
-    columns = (manifest[name].to_pylist() for name in ("dataset", "patient_id", "exam_id", "split", "eye"))
+    columns = (manifest[name].to_pylist() for name in FELLOW_COLUMNS)
     rows: dict[tuple[str | None, ...], dict[str, list[int]]] = {}
     for row, (*exam, eye) in enumerate(zip(*columns, strict=True)):
         if exam[1] is not None and eye in ("left", "right"):

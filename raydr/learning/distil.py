@@ -24,7 +24,7 @@ from raydr.learning.validation import VALIDATION_AUC, Learnt, finish_classifier,
 from raydr.losses.classification import balanced_weights
 from raydr.models.ensemble import Ensemble
 from raydr.models.student import Student
-from raydr.pseudolabels import correct_prior, estimate_prior, probabilities, sure_rows
+from raydr.pseudolabels import correct_prior, estimate_prior, probabilities, sure_rows, with_fellow_eyes
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,8 @@ class Teaching:
     head: Head
     folders: tuple[str, ...] = ()
     """Model folders of its networks, for a student that asks it online."""
+    fellow: NDArray[np.int64] | None = None
+    """[rows of the manifest] the row of the same patient's other eye, or -1; None where no eye's fellow is known."""
 
 
 def distil(
@@ -95,6 +97,8 @@ def targets_of(
         InputError: The gate lets no image through.
     """
     logits = np.array(teaching.logits, dtype=np.float32)
+    if settings.fellow_eye_share and teaching.fellow is not None:
+        logits = with_fellow_eyes(logits, teaching.fellow, share=settings.fellow_eye_share)
     shift = np.zeros(logits.shape[1], dtype=np.float32)
     known = np.flatnonzero(~np.isnan(logits).any(axis=1))
     if settings.correct_prior != "none" and len(known):

@@ -45,8 +45,8 @@ class StudyImages:
     validation: Pool
     patients: Mapping[int, int]
     """From a validation image's row to a number of its patient."""
-    num_rows: int
-    """Of the manifest."""
+    fellow: NDArray[np.int64]
+    """[rows of the manifest] the row of the same patient's other eye, or -1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,16 +184,16 @@ class _Lesson:
         teachers, wanted = self.orders.teachers, settings.distillation
         if teachers is None:
             head = self.orders.head
-            nothing = np.full((self.images.num_rows, NUM_OUTPUTS[head]), np.nan, dtype=np.float32)
+            nothing = np.full((len(self.images.fellow), NUM_OUTPUTS[head]), np.nan, dtype=np.float32)
             return Teaching(nothing, head)
         head = read_description(teachers.folders[0]).head or self.orders.head
         if not wanted.asks_beforehand:
             return Teaching(None, head, teachers.folders)
         rows = self.images.pool.row
         found = _outputs(teachers, self.images.pool, wanted.teacher_views, device)
-        logits = np.full((self.images.num_rows, found.shape[1]), np.nan, dtype=np.float32)
+        logits = np.full((len(self.images.fellow), found.shape[1]), np.nan, dtype=np.float32)
         logits[rows] = found
-        return Teaching(logits, head, teachers.folders)
+        return Teaching(logits, head, teachers.folders, self.images.fellow)
 
 
 def _outputs(teachers: Teachers, pool: Pool, num_views: NumViews, device: torch.device) -> NDArray[np.float32]:

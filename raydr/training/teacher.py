@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from raydr import storage
+from raydr.data.manifest import FELLOW_COLUMNS, fellows_of
 from raydr.engine.package import Head
 from raydr.learning.distil import Teaching
 
@@ -28,8 +29,9 @@ class Teacher:
         """What a student's loop wants of it."""
         if self.outputs is None:
             return Teaching(None, self.head, self.folders)
-        image_ids = storage.read_table(self.manifest, columns=["image_id"])["image_id"]
-        return Teaching(read_teacher_logits(self.outputs, image_ids), self.head, self.folders)
+        manifest = storage.read_table(self.manifest, columns=["image_id", *FELLOW_COLUMNS])
+        logits = read_teacher_logits(self.outputs, manifest["image_id"])
+        return Teaching(logits, self.head, self.folders, fellows_of(manifest))
 
 
 def write_teacher_logits(uri: str, image_ids: pa.ChunkedArray, logits: NDArray[np.float32]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from raydr.config.images import DataSettings
 from raydr.config.jobs import StudySettings
+from raydr.data.manifest import fellows_of
 from raydr.errors import RunError
 from raydr.study.cell import CellOrders, StudyImages
 from raydr.study.records import CellRecord, clear_cell, read_record
@@ -123,7 +124,7 @@ def _images(settings: StudySettings, ground: Ground) -> StudyImages:
         f"  {len(pool)} training and {len(validation)} validation images decoded in "
         f"{duration(time.perf_counter() - clock)}{unread}"
     )
-    return StudyImages(pool, validation, validation_patients(rows), rows.manifest.num_rows)
+    return StudyImages(pool, validation, validation_patients(rows), fellows_of(rows.manifest))
 
 
 class _Watch:

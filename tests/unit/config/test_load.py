@@ -197,7 +197,7 @@ def test_a_file_that_is_missing_or_no_toml_is_named(tmp_path: Path) -> None:
             '"distillation.temprature": no such key; did you mean temperature?; allowed: targets, temperature, '
             "soft_weight, hard_weight, sharpened_weight, sharpening, decoupled_weight, other_grades, "
             "standardised_weight, consistency_weight, consistency_threshold, feature_weight, label_weight, "
-            "teacher_views, correct_prior, least_confidence, kept_share",
+            "teacher_views, correct_prior, fellow_eye_share, least_confidence, kept_share",
         ),
         (
             '"distillation.soft_weight" = { kind = "choice", values = [1, -1] }',

@@ -3,18 +3,20 @@
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from raydr.config.distillation import DistillationSettings
 from raydr.engine.context import LocalContext
 from raydr.errors import InputError
 from raydr.learning.distil import Teaching, targets_of
+from raydr.metrics.roc import auc
 from raydr.pseudolabels import probabilities
 
 
-def targets(tmp_path, logits, labelled=(), head="binary", **settings):
+def targets(tmp_path, logits, labelled=(), head="binary", fellow=None, **settings):
     return targets_of(
         DistillationSettings(**settings),
-        Teaching(logits, head),
+        Teaching(logits, head, fellow=fellow),
         np.array(labelled, np.int64),
         LocalContext(tmp_path),
     )
@@ -68,3 +70,31 @@ def test_a_gate_that_lets_no_image_through_is_told_by_its_key(tmp_path):
     logits = np.array([[0.5], [-0.5]], np.float32)
     with pytest.raises(InputError, match=r"distillation\.least_confidence: is 0\.9, but .* surest call has 0\.622"):
         targets(tmp_path, logits, least_confidence=0.9)
+
+
+def test_a_target_hears_the_other_eye_and_is_its_own_where_there_is_none(tmp_path):
+    logits = np.array([[2.0], [-1.0], [0.5], [np.nan], [3.0]], np.float32)
+    fellow = np.array([1, 0, -1, 4, 3])
+    mean = targets(tmp_path, logits, fellow=fellow, fellow_eye_share=0.5)
+    np.testing.assert_allclose(mean.logits.numpy(), [[0.5], [0.5], [0.5], [np.nan], [3.0]])
+    other = targets(tmp_path, logits, fellow=fellow, fellow_eye_share=1.0)
+    np.testing.assert_allclose(other.logits.numpy(), [[-1.0], [2.0], [0.5], [np.nan], [3.0]])
+    own = targets(tmp_path, logits, fellow=None, fellow_eye_share=1.0)
+    np.testing.assert_array_equal(own.logits.numpy(), logits)
+
+
+def test_two_eyes_of_one_disease_make_better_targets_than_one(tmp_path):
+    draw = np.random.default_rng(0)
+    is_ill = np.repeat(draw.random(2000) < 0.3, 2)
+    logits = (is_ill + draw.normal(size=4000))[:, None].astype(np.float32)
+    fellow = np.arange(4000) ^ 1
+    own, both = (
+        auc(is_ill, targets(tmp_path, logits, fellow=fellow, fellow_eye_share=share).logits.numpy()[:, 0])
+        for share in (0.0, 0.5)
+    )
+    assert both > own + 0.05
+
+
+def test_the_other_eye_is_not_asked_for_where_the_teacher_judges_views():
+    with pytest.raises(ValidationError, match="must be 0 with targets = 'online'"):
+        DistillationSettings(targets="online", fellow_eye_share=0.5)

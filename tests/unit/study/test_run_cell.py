@@ -38,7 +38,9 @@ def _on_the_cpu(monkeypatch):
 @pytest.fixture
 def images():
     rows = list(range(12, 32))
-    return StudyImages(pool(range(2, 12), graded=False), pool(rows, graded=True), {row: row // 2 for row in rows}, 40)
+    return StudyImages(
+        pool(range(2, 12), graded=False), pool(rows, graded=True), {row: row // 2 for row in rows}, np.full(40, -1)
+    )
 
 
 @pytest.fixture

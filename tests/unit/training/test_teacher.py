@@ -26,9 +26,12 @@ def test_outputs_are_found_by_image_whatever_the_order_and_what_else_there_is(ou
 
 def test_a_teacher_reads_its_outputs_by_the_rows_of_its_manifest(outputs, tmp_path):
     manifest = str(tmp_path / "manifest.parquet")
-    storage.write_table(manifest, pa.table({"image_id": ["x", "a"], "uri": ["1", "2"]}))
+    eyes = {"dataset": ["d"] * 3, "patient_id": ["p", "p", "q"], "exam_id": [None] * 3, "split": ["train"] * 3}
+    table = pa.table({"image_id": ["x", "a", "c"], "uri": ["1", "2", "3"], "eye": ["left", "right", "left"], **eyes})
+    storage.write_table(manifest, table)
     teaching = Teacher("grades", ("m",), manifest, outputs).teaching()
-    np.testing.assert_array_equal(teaching.logits, np.array([[np.nan, np.nan], [1, -1]], np.float32))
+    np.testing.assert_array_equal(teaching.logits, np.array([[np.nan, np.nan], [1, -1], [3, -3]], np.float32))
+    assert teaching.fellow.tolist() == [1, 0, -1]
     assert (teaching.head, teaching.folders) == ("grades", ("m",))
 
 
