@@ -15,6 +15,7 @@ import torch
 from raydr import storage
 from raydr.config.site import ClusterSettings
 from raydr.config.stages import DistillStage, SearchStage
+from raydr.data.manifest import SCHEMA
 from raydr.engine.batch import Pool
 from raydr.images.preprocess import Preprocess
 from raydr.learning.assignment import Assignment
@@ -83,7 +84,8 @@ def shared_by(images, logits, folder, workers):
     if workers == 1:
         return Shared(images, Teaching(logits, "binary"))
     manifest, outputs = f"{folder}/manifest.parquet", f"{folder}/outputs.parquet"
-    table = pa.table({"image_id": [str(row) for row in range(len(logits))]})
+    rows = [{"image_id": str(row), "uri": str(row), "dataset": "d"} for row in range(len(logits))]
+    table = pa.Table.from_pylist(rows, schema=SCHEMA)
     storage.write_table(manifest, table)
     write_teacher_logits(outputs, table["image_id"], logits)
     datasets = {STREAM: held(images.pool), VALIDATION: held(images.validation)}

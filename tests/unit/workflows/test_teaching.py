@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 from raydr import storage
 from raydr.config.images import DataSettings
 from raydr.config.site import ClusterSettings
+from raydr.data.manifest import SCHEMA
 from raydr.engine.package import ModelDescription, save_model
 from raydr.errors import InputError
 from raydr.images.preprocess import Preprocess
@@ -75,7 +76,8 @@ def asked(monkeypatch):
 
 
 def ask(uri, tmp_path):
-    manifest = pa.table({"image_id": ["a", "bb", "ccc", "dddd"], "uri": list("1234")})
+    images = [{"image_id": name, "uri": name, "dataset": "d"} for name in ("a", "bb", "ccc", "dddd")]
+    manifest = pa.Table.from_pylist(images, schema=SCHEMA)
     storage.write_table(str(tmp_path / "manifest.parquet"), manifest)
     nobody = np.empty(0, np.int64)
     return teach(
