@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from raydr.config.distillation import DistillationSettings
+from raydr.config.stages import DistillStage
 from raydr.engine.step import View
 from raydr.engine.steps.distil import Consistency, DistilStep, TargetLoss, Targets
 from raydr.errors import InputError
@@ -49,6 +50,15 @@ def check_losses(settings: DistillationSettings, num_outputs: int) -> None:
                 f"distillation.{name}: needs a teacher of five grades (finetune.head.kind = 'grades'); with one logit "
                 "the loss says nothing"
             )
+
+
+def check_start_from_teacher(settings: DistillStage, backbone: str) -> None:
+    """Raise InputError, naming the key, for a student that is to start as a teacher of another ``backbone`` is."""
+    if settings.start == "teacher" and settings.model.backbone != backbone:
+        raise InputError(
+            f"start: is 'teacher', but the teacher is a {backbone!r}, as which a {settings.model.backbone!r} cannot "
+            "start; set model.backbone to the teacher's, or start = 'model'"
+        )
 
 
 def _terms(settings: DistillationSettings) -> tuple[tuple[float, TargetLoss], ...]:

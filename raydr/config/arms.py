@@ -109,6 +109,8 @@ class DistillArm(DistillStage):
             found.append((("rounds",), text))
         if self.teacher is None:
             wanted = self.distillation
+            if self.start == "teacher":
+                found.append((("start",), "must be 'model' where there is no teacher"))
             if not wanted.consistency_weight:
                 text = "must be above 0 where there is no teacher, or nothing is learnt from images without labels"
                 found.append((("distillation", "consistency_weight"), text))

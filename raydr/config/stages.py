@@ -167,6 +167,9 @@ class DistillStage(LearningStage):
     paper = PAPER_DISTILL
 
     model: DownstreamModelSettings = DownstreamModelSettings()
+    start: Literal["model", "teacher"] = "model"
+    """Where the student starts: as `model.weights` says with a fresh head, or as its teacher's first network is, head
+    and all (`model.weights` is then of no account; the backbones must be the same): for one epoch or two."""
     distillation: DistillationSettings = DistillationSettings()
     rounds: PositiveInt = 1
     """Each round's student is the next one's teacher (arXiv:1911.04252); give it noise to learn through: views

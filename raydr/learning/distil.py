@@ -12,7 +12,7 @@ from raydr.config.stages import DistillStage
 from raydr.engine.batch import Pool
 from raydr.engine.context import Context
 from raydr.engine.fit import Training, fit
-from raydr.engine.package import NUM_OUTPUTS, Head, load_model
+from raydr.engine.package import NUM_OUTPUTS, Head, load_head_weights, load_model
 from raydr.engine.parallel import distributed, no_sync
 from raydr.engine.sources import BatchSource, WithLabelled
 from raydr.engine.steps.distil import Targets
@@ -22,6 +22,7 @@ from raydr.images.augment import augmentation
 from raydr.learning.assignment import Assignment, seed_weights
 from raydr.learning.validation import VALIDATION_AUC, Learnt, finish_classifier, validation_auc
 from raydr.losses.classification import balanced_weights
+from raydr.models.classifier import Classifier
 from raydr.models.ensemble import Ensemble
 from raydr.models.student import Student
 from raydr.pseudolabels import correct_prior, estimate_prior, probabilities, sure_rows, with_fellow_eyes
@@ -56,7 +57,7 @@ def distil(
     seed_weights(assignment.seed)
     wanted = settings.distillation
     check_losses(wanted, NUM_OUTPUTS[teaching.head])
-    network = build_classifier(settings.model, teaching.head, context)
+    network = _first_network(settings, teaching, context)
     teacher = None
     if wanted.targets == "online":
         teacher = Ensemble([load_model(folder).network for folder in teaching.folders]).to(context.device)
@@ -86,6 +87,15 @@ def distil(
     progress = fit(training, plan, context, validation_auc(network, images.validation, context, assignment.patients))
     head = teaching.head
     return Learnt(progress, finish_classifier(network, settings.model, head, images.validation, assignment, context))
+
+
+def _first_network(settings: DistillStage, teaching: Teaching, context: Context) -> Classifier:
+    if settings.start == "model":
+        return build_classifier(settings.model, teaching.head, context)
+    folder = teaching.folders[0]
+    network = build_classifier(settings.model.model_copy(update={"weights": folder}), teaching.head, context)
+    load_head_weights(folder, network.head, kind=teaching.head)
+    return network
 
 
 def targets_of(

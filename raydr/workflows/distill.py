@@ -1,6 +1,6 @@
 """`raydr distill`: one student with fixed settings."""
 
-from raydr.build import check_losses
+from raydr.build import check_losses, check_start_from_teacher
 from raydr.config.jobs import DistillSettings
 from raydr.config.stages import DistillStage
 from raydr.engine.package import NUM_OUTPUTS
@@ -19,7 +19,9 @@ def distill(settings: DistillSettings, *, pipeline: Pipeline | None = None) -> S
 
     def body(stage: Stage) -> Outcome:
         teacher, head = read_teacher(settings.teacher)
+        student = section(DistillStage, settings)
         check_losses(settings.distillation, NUM_OUTPUTS[head])
+        check_start_from_teacher(student, teacher.backbone)
         outputs = outputs_name(stage.inputs, settings.distillation.teacher_views)
         with ready(settings):
             taught = teach(
@@ -31,7 +33,6 @@ def distill(settings: DistillSettings, *, pipeline: Pipeline | None = None) -> S
                 num_views=settings.distillation.teacher_views,
                 cluster=settings.cluster,
             )
-            student = section(DistillStage, settings)
             return distil_in_rounds(
                 stage, settings, student, data=settings.data, preprocess=teacher.preprocess, teacher=taught
             )

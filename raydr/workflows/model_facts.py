@@ -37,10 +37,11 @@ def facts_of_student(description: ModelDescription, settings: RunSettings, *, nu
         f"Distillation on all training images, {counted(distill.rounds, 'round')} of "
         f"{counted(distill.optim.epochs, 'epoch')}.",
     ]
+    student = "its teacher's network" if distill.start == "teacher" else _start(distill.model.weights)
     refits = f", then the median of {search.refit_seeds} refits" if search.refit_seeds > 1 else ""
     return dataclasses.replace(
         facts_of_folder(description),
-        start=f"The student from {_start(distill.model.weights)}, pretraining from {_start(pretrain.model.weights)}.",
+        start=f"The student from {student}, pretraining from {_start(pretrain.model.weights)}.",
         training=training,
         selection=f"By the AUC on the validation patients, among {counted(search.trials, 'trial')}{refits}; no test "
         "image took part.",

@@ -3,7 +3,7 @@
 import itertools
 import time
 
-from raydr.build import check_losses
+from raydr.build import check_losses, check_start_from_teacher
 from raydr.config.jobs import SearchSettings
 from raydr.config.override import with_overrides
 from raydr.config.space import extremes, hand_set
@@ -25,7 +25,7 @@ def search(settings: SearchSettings, *, pipeline: Pipeline | None = None) -> Sta
 
     def body(stage: Stage) -> Outcome:
         teacher, head = read_teacher(settings.teacher)
-        asks_beforehand = _check_students(settings, head)
+        asks_beforehand = _check_students(settings, head, teacher.backbone)
         rows = rows_of(settings.data)
         if not len(rows.validation):
             raise InputError(f"{settings.data.manifest}: split: no graded validation image to search by")
@@ -75,7 +75,7 @@ def search(settings: SearchSettings, *, pipeline: Pipeline | None = None) -> Sta
     return perform(settings, "search", inputs=inputs, pipeline=pipeline, body=body)
 
 
-def _check_students(settings: SearchSettings, head: Head) -> bool:
+def _check_students(settings: SearchSettings, head: Head, teacher_backbone: str) -> bool:
     """Whether any student wants the teacher's outputs on all images, after a look at what no trial could be built of.
 
     Before anything starts, not in the first trial that draws such a value.
@@ -97,6 +97,7 @@ def _check_students(settings: SearchSettings, head: Head) -> bool:
     starts: dict[tuple[str, str], str] = {}
     for key, student in students:
         check_losses(student.distillation, NUM_OUTPUTS[head])
+        check_start_from_teacher(student, teacher_backbone)
         starts.setdefault((student.model.backbone, student.model.weights), key)
     for (backbone, weights), key in starts.items():  # each once: weights may lie far away
         check_start(key, backbone, weights)

@@ -101,6 +101,8 @@ def study_cells(trained: Trained, tested: Mapping[str, Mapping[str, AucFigures]]
 def arm_words(arm: Arm) -> str:
     """What an arm is, in a few words."""
     start = {"none": "random weights", "timm": "timm's published weights"}.get(arm.model.weights, arm.model.weights)
+    if isinstance(arm, DistillArm) and arm.start == "teacher":
+        start = "its teacher's network"
     network = f"{arm.model.backbone} from {start}"
     if isinstance(arm, ProbeArm):
         return f"logistic regression on the frozen features of {network}"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from raydr import storage
-from raydr.build import check_losses, check_method
+from raydr.build import check_losses, check_method, check_start_from_teacher
 from raydr.config.arms import PRETRAINED, Arm, DistillArm, Stage
 from raydr.config.grid import CellName
 from raydr.config.jobs import StudySettings
@@ -65,6 +65,8 @@ def check_arms(settings: StudySettings) -> None:
         if isinstance(stage, DistillStage):
             try:
                 check_losses(stage.distillation, NUM_OUTPUTS[head_of(settings, arm, budget)])
+                if (teacher := settings.teachers.get(arm)) is not None:
+                    check_start_from_teacher(stage, settings.arms[teacher].stage(budget).model.backbone)
             except InputError as error:
                 raise InputError(f"arms.{arm}.{error}") from None
     for arm, backbone, weights in sorted(starts):

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from raydr.build import check_start_from_teacher
 from raydr.config.stages import DistillStage
 from raydr.engine.batch import Pool
 from raydr.engine.context import LocalContext
 from raydr.engine.package import ModelDescription, load_model, read_description, save_model
 from raydr.engine.sources import ShuffledPool
+from raydr.errors import InputError
 from raydr.images.preprocess import Preprocess
 from raydr.learning.assignment import Assignment
 from raydr.learning.distil import DistilImages, Teaching, distil
@@ -95,3 +97,28 @@ def test_a_student_with_a_layer_for_features_resumes_exactly(learn, tmp_path):
     assert [row["loss"] for row in again.history] == [row["loss"] for row in whole.history]
     found, expected = (load_model(str(tmp_path / name)).network.state_dict() for name in ("again", "model"))
     assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+
+
+def test_a_student_that_starts_as_its_teacher_says_what_the_teacher_says_before_it_learns(tmp_path, teachers):
+    settings = DistillStage.model_validate(
+        {
+            "model": {"backbone": "test_resnet", "weights": "none"},
+            "start": "teacher",
+            "optim": {"epochs": 1, "batch_size": 8, "learning_rate": 1e-12, "weight_decay": 0.0},
+            "augment": "none",
+        }
+    )
+    images = DistilImages(ShuffledPool(pool(), 8, seed=0), pool(0), pool(12, num_known=12))
+    assignment = Assignment(PREPROCESS, str(tmp_path / "model"), seed=0, settings_digest="d")
+    logits = np.zeros((24, 1), np.float32)
+    distil(settings, images, Teaching(logits, "binary", teachers), assignment, LocalContext(tmp_path / "states"))
+    before, after = (load_model(folder).network for folder in (teachers[0], str(tmp_path / "model")))
+    for name, value in dict(before.named_parameters()).items():
+        torch.testing.assert_close(dict(after.named_parameters())[name], value, msg=name)
+
+
+def test_a_student_of_another_backbone_cannot_start_as_its_teacher():
+    settings = DistillStage.model_validate({"model": {"backbone": "resnet18"}, "start": "teacher"})
+    with pytest.raises(InputError, match=r"^start: is 'teacher', but the teacher is a 'resnet34', as which"):
+        check_start_from_teacher(settings, "resnet34")
+    check_start_from_teacher(settings, "resnet18")

@@ -29,26 +29,26 @@ def searched(key, values, **overrides):
 
 def test_a_backbone_that_timm_does_not_know_is_told_by_its_key():
     with pytest.raises(InputError, match=r'^space\."model\.backbone": timm knows no model \'resnet5\''):
-        _check_students(searched("model.backbone", ["resnet18", "resnet5"]), "binary")
+        _check_students(searched("model.backbone", ["resnet18", "resnet5"]), "binary", "test_resnet")
     with pytest.raises(InputError, match=r"^distill: timm knows no model"):
-        _check_students(with_overrides(SETTINGS, {"distill.model.backbone": "resnet5"}), "binary")
+        _check_students(with_overrides(SETTINGS, {"distill.model.backbone": "resnet5"}), "binary", "test_resnet")
 
 
 def test_a_backbone_that_cannot_start_from_the_weights_is_told_by_its_key(tmp_path):
     weights = str(tmp_path / "backbone")
     save_model(weights, torch.nn.Linear(1, 1), ModelDescription("test_resnet", None, Preprocess(side_px=32)))
     own = {"distill.model.weights": weights}
-    _check_students(with_overrides(SETTINGS, own), "binary")
+    _check_students(with_overrides(SETTINGS, own), "binary", "test_resnet")
     with pytest.raises(
         InputError, match=r'space\."model\.backbone": .* is a \'test_resnet\', from which a \'resnet18\''
     ):
-        _check_students(searched("model.backbone", ["test_resnet", "resnet18"], **own), "binary")
+        _check_students(searched("model.backbone", ["test_resnet", "resnet18"], **own), "binary", "test_resnet")
 
 
 def test_a_loss_that_the_teachers_head_does_not_go_with_is_told():
     with pytest.raises(InputError, match=r"distillation\.decoupled_weight: needs a teacher of five grades"):
-        _check_students(searched("distillation.decoupled_weight", [0.0, 1.0]), "binary")
-    _check_students(searched("distillation.decoupled_weight", [0.0, 1.0]), "grades")
+        _check_students(searched("distillation.decoupled_weight", [0.0, 1.0]), "binary", "test_resnet")
+    _check_students(searched("distillation.decoupled_weight", [0.0, 1.0]), "grades", "test_resnet")
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_a_loss_that_the_teachers_head_does_not_go_with_is_told():
     ],
 )
 def test_the_teacher_is_asked_beforehand_only_where_a_student_wants_it(settings, asks):
-    assert _check_students(settings, "binary") is asks
+    assert _check_students(settings, "binary", "test_resnet") is asks
 
 
 def test_pbt_is_refused_a_number_that_is_not_set():
@@ -73,4 +73,4 @@ def test_pbt_is_refused_a_number_that_is_not_set():
         },
     )
     with pytest.raises(InputError, match=r'^space\."optim\.gradient_clip": distill.s own value is none'):
-        _check_students(settings, "binary")
+        _check_students(settings, "binary", "test_resnet")
