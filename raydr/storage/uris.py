@@ -4,8 +4,19 @@ from pathlib import Path
 
 
 def absolute(uri: str) -> str:
-    """``uri`` as it is where it has a scheme, else as an absolute local path (workers have other folders)."""
-    return uri if "://" in uri else str(Path(uri).expanduser().absolute())
+    """``uri`` as it is where it has a scheme, else as an absolute local path without ``..``.
+
+    Workers have other current folders.
+    """
+    if "://" in uri:
+        return uri
+    path = Path(uri).expanduser().absolute()
+    if ".." not in path.parts:
+        return str(path)
+    # What is above a link is above the folder that it leads to, so that the file system is asked, but no further than
+    # the last `..`: a link behind it is a name that was chosen.
+    last = len(path.parts) - path.parts[::-1].index("..")
+    return str(Path(*path.parts[:last]).resolve().joinpath(*path.parts[last:]))
 
 
 def join(uri: str, *parts: str) -> str:

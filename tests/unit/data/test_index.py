@@ -10,13 +10,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from raydr import storage
 from raydr.data.audit import audit_leaks, check_audit
 from raydr.data.budget import BudgetRule
 from raydr.data.index import IndexResult, build_index
 from raydr.data.layouts.csv_file import Columns, CsvFile
 from raydr.data.layouts.eyepacs import EyePacs
 from raydr.data.layouts.messidor2 import Messidor2
-from raydr.data.manifest import SCHEMA, grades_of, patients_of, summary
+from raydr.data.manifest import SCHEMA, grades_of, patients_of, read_manifest, summary
 from raydr.data.partition import SplitRule, patient_leak, splits_of
 from raydr.data.sources import Source, read_source
 from raydr.errors import InputError
@@ -336,3 +337,13 @@ def test_exams_with_a_standard_of_their_own_are_kept_beside_the_manifest(kaggle,
     assert found.exams.num_rows == 2
     assert found.exams["dataset"].to_pylist() == ["messidor2", "messidor2"]
     assert set(found.exams["exam_id"].to_pylist()) <= set(found.manifest["exam_id"].to_pylist())
+
+
+def test_photographs_in_a_folder_beside_this_one_are_named_as_a_manifest_allows(kaggle, clinic, tmp_path, monkeypatch):
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    theirs = replace(kaggle, layout=replace(kaggle.layout, images="../kaggle", labels="../labels.csv"))
+    others = replace(clinic, layout=replace(clinic.layout, images="../clinic", labels="../clinic.csv"))
+    storage.write_table("manifest.parquet", built(theirs, others).manifest)
+    uris = read_manifest("manifest.parquet")["uri"].to_pylist()
+    assert {str(Path(uri).parent) for uri in uris} == {f"{tmp_path}/kaggle", f"{tmp_path}/clinic"}

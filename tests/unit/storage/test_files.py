@@ -83,6 +83,18 @@ def test_a_relative_path_is_made_absolute_and_a_uri_left_alone(tmp_path, monkeyp
     assert storage.absolute("~/x") == str(Path("~/x").expanduser())
 
 
+def test_an_absolute_path_has_no_steps_up_and_keeps_a_link_that_was_named(tmp_path, monkeypatch):
+    for name in ("work", "far/away", "shared"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "work/link").symlink_to(tmp_path / "far/away")
+    (tmp_path / "data").symlink_to(tmp_path / "shared")
+    monkeypatch.chdir(tmp_path / "work")
+    assert storage.absolute("../shared/x") == f"{tmp_path}/shared/x"
+    assert storage.absolute("../data/x") == f"{tmp_path}/data/x"
+    assert storage.absolute("link/x") == f"{tmp_path}/work/link/x"
+    assert storage.absolute("link/../x") == f"{tmp_path}/far/x"  # where opening it leads
+
+
 def test_joining_makes_one_slash():
     assert storage.join("s3://bucket/a/", "b", "c.txt") == "s3://bucket/a/b/c.txt"
     assert storage.join("/a", "b") == "/a/b"
