@@ -47,7 +47,7 @@ class Teaching:
     folders: tuple[str, ...] = ()
     """Model folders of its networks, for a student that asks it online."""
     fellow: NDArray[np.int64] | None = None
-    """[rows of the manifest] the row of the same patient's other eye, or -1; None where no eye's fellow is known."""
+    """[rows of the manifest] the row of the same patient's other eye, or -1; None where it was not looked for."""
 
 
 def distil(
@@ -104,10 +104,14 @@ def targets_of(
     """The outputs that the teacher was asked for beforehand, as the student is to believe them.
 
     Raises:
-        InputError: The gate lets no image through.
+        InputError: The gate lets no image through, or no eye has a fellow that is to be heard.
     """
     logits = np.array(teaching.logits, dtype=np.float32)
-    if settings.fellow_eye_share and teaching.fellow is not None:
+    if settings.fellow_eye_share:
+        if teaching.fellow is None or not (teaching.fellow >= 0).any():
+            raise InputError(
+                "distillation.fellow_eye_share: the manifest has no patient with a left and a right eye; allowed is 0"
+            )
         logits = with_fellow_eyes(logits, teaching.fellow, share=settings.fellow_eye_share)
     shift = np.zeros(logits.shape[1], dtype=np.float32)
     known = np.flatnonzero(~np.isnan(logits).any(axis=1))

@@ -111,6 +111,7 @@ def test_cells_come_after_their_teachers_and_only_picks_some(tmp_path):
         ({"budgets": [12, 12]}, "budgets: has a budget twice"),
         ({"index__budget.count": 5}, "index.budget: is not used by a study, which draws its own"),
         ({"arms__student__rounds": 2}, "arms.student.rounds: must be 1 in a study (got 2); a second round is another"),
+        ({"arms__fixmatch__start": "teacher"}, "arms.fixmatch.start: must be 'model' where there is no teacher"),
         (
             {"arms__fixmatch__distillation.consistency_weight": 0.0},
             "arms.fixmatch.distillation.consistency_weight: must be above 0 where there is no teacher",

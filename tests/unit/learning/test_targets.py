@@ -79,8 +79,8 @@ def test_a_target_hears_the_other_eye_and_is_its_own_where_there_is_none(tmp_pat
     np.testing.assert_allclose(mean.logits.numpy(), [[0.5], [0.5], [0.5], [np.nan], [3.0]])
     other = targets(tmp_path, logits, fellow=fellow, fellow_eye_share=1.0)
     np.testing.assert_allclose(other.logits.numpy(), [[-1.0], [2.0], [0.5], [np.nan], [3.0]])
-    own = targets(tmp_path, logits, fellow=None, fellow_eye_share=1.0)
-    np.testing.assert_array_equal(own.logits.numpy(), logits)
+    with pytest.raises(InputError, match="fellow_eye_share: the manifest has no patient with a left and a right eye"):
+        targets(tmp_path, logits, fellow=np.full(5, -1), fellow_eye_share=1.0)
 
 
 def test_two_eyes_of_one_disease_make_better_targets_than_one(tmp_path):
