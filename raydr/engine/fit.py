@@ -16,6 +16,7 @@ from raydr.engine.accumulation import Passes, Scope, backward
 from raydr.engine.batch import Batch
 from raydr.engine.collectives import everybody
 from raydr.engine.context import Context, SaveState
+from raydr.engine.memory import keep_freed_memory
 from raydr.engine.moving_average import MovingAverage, share_statistics
 from raydr.engine.pace import Pace
 from raydr.engine.prefetch import prefetched
@@ -92,6 +93,8 @@ def fit(training: Training, plan: FitPlan, context: Context, validate: Validate)
         StateError: The state to resume from is of other settings.
         StoppedError: The context wished it.
     """
+    if context.device.type == "cpu":
+        keep_freed_memory()
     average = MovingAverage(training.network, plan.ema_decay) if plan.ema_decay else None
     loop = _Loop(training, plan, context, average)
     loop.resume()
@@ -253,11 +256,8 @@ class _Loop:
     def _wish(self) -> Wish:
         wish, plan = self.context.wish(), self.plan
         by_steps = plan.save_every_steps is not None and (self.progress.steps_done + 1) % plan.save_every_steps == 0
-        by_time = (
-            plan.save_every_s is not None
-            and self.context.rank == 0
-            and time.monotonic() - self._saved_at >= plan.save_every_s
-        )
+        seconds = time.monotonic() - self._saved_at if self.context.rank == 0 else -math.inf
+        by_time = plan.save_every_s is not None and seconds >= plan.save_every_s
         return max(wish, Wish.SAVE) if by_steps or by_time else wish
 
     def _share_done(self) -> float:
