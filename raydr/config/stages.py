@@ -102,6 +102,10 @@ class LearningStage(Section):
     preset: PresetName = "default"
     """Where the keys that a file leaves out come from: `default`, as documented with each, or `paper`, the settings of
     arXiv:2208.02408."""
+    view_side_px: Side | None = None
+    """Side of the views that are trained on; null: `preprocess.side_px`, which the network is validated and used with
+    in any case. A smaller one takes less time, and a network does better on pictures a little larger than those that it
+    was trained on (arXiv:1906.06423)."""
 
     @model_validator(mode="before")
     @classmethod

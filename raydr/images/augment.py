@@ -158,15 +158,15 @@ def _rows(parameters: _P, rows: slice) -> _P:
     return type(parameters)(**{field.name: part(getattr(parameters, field.name)) for field in fields(parameters)})
 
 
-def augmentation(preset: Preset) -> Augmentation:
-    """The augmentation of that name.
+def augmentation(preset: Preset, *, side_px: int | None = None) -> Augmentation:
+    """The augmentation of that name, its views with a side of ``side_px``; None: with that of the images.
 
     ``none``: the picture. ``weak``: what is sure to keep the grade. ``weak_medium``: the default for pretraining.
     ``strong``: as far as is defensible. ``paper``: SimCLR's, as the authors of arXiv:2208.02408 ran it.
     """
     if preset not in _PRESETS:
         raise ValueError(f"augmentation {preset!r} must be one of {', '.join(_PRESETS)}")
-    return _PRESETS[preset]
+    return replace(_PRESETS[preset], side_px=side_px)
 
 
 def _check(image: Tensor) -> None:

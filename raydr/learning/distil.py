@@ -71,8 +71,8 @@ def distil(
     step = build_distil_step(
         wanted,
         replica,
-        view=augmentation(settings.augment),
-        strong_view=augmentation(settings.strong_augment),
+        view=augmentation(settings.augment, side_px=settings.view_side_px),
+        strong_view=augmentation(settings.strong_augment, side_px=settings.view_side_px),
         targets=None if teaching.logits is None else targets_of(wanted, teaching, images.labelled.grade, context),
         teacher=teacher,
         class_weights=weights,

@@ -43,7 +43,7 @@ def finetune(settings: FinetuneStage, images: FinetuneImages, assignment: Assign
     training = Training(
         network=network,
         optimizer=build_optimizer(settings.optim, network),
-        step=ClassifyStep(replica, augmentation(settings.augment), weights),
+        step=ClassifyStep(replica, augmentation(settings.augment, side_px=settings.view_side_px), weights),
         source=images.train,
         no_sync=no_sync(replica),
     )

@@ -33,7 +33,9 @@ class PretrainImages:
 def pretrain(settings: PretrainStage, images: PretrainImages, assignment: Assignment, context: Context) -> Progress:
     """Pretrain, checking the features by kNN on the validation patients as it goes; rank 0 writes the backbone."""
     seed_weights(assignment.seed)
-    method = build_method(settings.model, settings.method, augmentation(settings.augment), context)
+    method = build_method(
+        settings.model, settings.method, augmentation(settings.augment, side_px=settings.view_side_px), context
+    )
 
     def validate(epoch: int) -> dict[str, float]:
         due = is_due(epoch, every=settings.probe.every_epochs, epochs=settings.optim.epochs)

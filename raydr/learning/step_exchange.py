@@ -28,7 +28,9 @@ def count_step_exchange(settings: PretrainStage) -> StepExchange:
     """Of the pretraining as it is set; its network is built, the weights that it starts from do not matter."""
     context: Context = AloneContext(torch.device("cpu"))
     model = settings.model.model_copy(update={"weights": "none"})
-    network = build_method(model, settings.method, augmentation(settings.augment), context).network
+    network = build_method(
+        model, settings.method, augmentation(settings.augment, side_px=settings.view_side_px), context
+    ).network
     is_synced = settings.method.batch_norm == "synced"
     return StepExchange(
         gradient_bytes=_GRADIENT_BYTES * sum(each.numel() for each in network.parameters() if each.requires_grad),

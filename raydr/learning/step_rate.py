@@ -87,7 +87,9 @@ def measure_step_rate(
     source = TimedBatches(Batch(image, torch.arange(num_images), torch.full((num_images,), UNLABELLED)), seconds)
     context: Context = AloneContext(device)
     model = settings.model.model_copy(update={"weights": "none"})
-    method = build_method(model, settings.method, augmentation(settings.augment), context)
+    method = build_method(
+        model, settings.method, augmentation(settings.augment, side_px=settings.view_side_px), context
+    )
     training = Training(
         network=method.network,
         optimizer=build_optimizer(settings.optim, method.network),

@@ -20,7 +20,7 @@ from raydr.workflows.study_ground import Budget, Ground
 
 CELLS: Final = "cells"
 _SAVE_EVERY_S: Final = 30.0
-_LATER: Final = {"validate_every_epochs": 1}
+_LATER: Final = {"validate_every_epochs": 1, "view_side_px": None}
 """Keys that identities were computed without, and the value at which a training is what it was without them."""
 
 
