@@ -8,7 +8,7 @@ from raydr.config.images import PreprocessSettings, RetinaSettings
 from raydr.config.learning import DownstreamModelSettings, ModelSettings
 from raydr.engine.collectives import differentiable_gather
 from raydr.engine.context import Context
-from raydr.engine.package import NUM_OUTPUTS, Head, load_backbone_weights
+from raydr.engine.package import NUM_OUTPUTS, Head, load_backbone_weights, load_head_weights
 from raydr.engine.weights_file import is_weights_file, load_weights_file
 from raydr.images.preprocess import Preprocess
 from raydr.models.backbone import Backbone, create_backbone
@@ -50,9 +50,13 @@ def build_backbone(settings: ModelSettings) -> Backbone:
     return backbone
 
 
-def build_classifier(settings: DownstreamModelSettings, head: Head, context: Context) -> Classifier:
-    """The backbone with a fresh head, on the context's device."""
+def build_classifier(
+    settings: DownstreamModelSettings, head: Head, context: Context, *, with_head: bool = False
+) -> Classifier:
+    """The backbone and its head, on the context's device: a fresh one, or ``with_head`` that of `settings.weights`."""
     network = Classifier(build_backbone(settings), NUM_OUTPUTS[head], drop_rate=settings.drop_rate)
+    if with_head:
+        load_head_weights(settings.weights, network.head, kind=head)
     place(network, settings.batch_norm, context)
     if settings.compile:
         compile_backbones(network)

@@ -12,7 +12,7 @@ from raydr.config.stages import DistillStage
 from raydr.engine.batch import Pool
 from raydr.engine.context import Context
 from raydr.engine.fit import Training, fit
-from raydr.engine.package import NUM_OUTPUTS, Head, load_head_weights, load_model
+from raydr.engine.package import NUM_OUTPUTS, Head, load_model
 from raydr.engine.parallel import distributed, no_sync
 from raydr.engine.sources import BatchSource, WithLabelled
 from raydr.engine.steps.distil import Targets
@@ -92,10 +92,8 @@ def distil(
 def _first_network(settings: DistillStage, teaching: Teaching, context: Context) -> Classifier:
     if settings.start == "model":
         return build_classifier(settings.model, teaching.head, context)
-    folder = teaching.folders[0]
-    network = build_classifier(settings.model.model_copy(update={"weights": folder}), teaching.head, context)
-    load_head_weights(folder, network.head, kind=teaching.head)
-    return network
+    model = settings.model.model_copy(update={"weights": teaching.folders[0]})
+    return build_classifier(model, teaching.head, context, with_head=True)
 
 
 def targets_of(

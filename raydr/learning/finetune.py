@@ -8,7 +8,7 @@ from raydr.config.stages import FinetuneStage
 from raydr.engine.batch import Pool
 from raydr.engine.context import Context
 from raydr.engine.fit import Training, fit
-from raydr.engine.package import NUM_OUTPUTS, load_head_weights
+from raydr.engine.package import NUM_OUTPUTS
 from raydr.engine.parallel import distributed, no_sync
 from raydr.engine.sources import BatchSource
 from raydr.engine.steps.classify import ClassifyStep
@@ -31,9 +31,8 @@ class FinetuneImages:
 def finetune(settings: FinetuneStage, images: FinetuneImages, assignment: Assignment, context: Context) -> Learnt:
     """Train the teacher; rank 0 writes the epoch that the settings keep."""
     seed_weights(assignment.seed)
-    network = build_classifier(settings.model, settings.head.kind, context)
-    if settings.head.start == "weights":
-        load_head_weights(settings.model.weights, network.head, kind=settings.head.kind)
+    with_head = settings.head.start == "weights"
+    network = build_classifier(settings.model, settings.head.kind, context, with_head=with_head)
     weights = (
         balanced_weights(images.labelled.grade, NUM_OUTPUTS[settings.head.kind]).to(context.device)
         if settings.class_balance

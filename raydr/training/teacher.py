@@ -25,13 +25,14 @@ class Teacher:
     outputs: str | None
     """What `write_teacher_logits` wrote; None where the student asks the networks themselves."""
 
-    def teaching(self) -> Teaching:
-        """What a student's loop wants of it."""
+    def teaching(self, *, with_fellows: bool) -> Teaching:
+        """What a student's loop wants of it; ``with_fellows`` looks for each image's other eye among all rows, too."""
         if self.outputs is None:
             return Teaching(None, self.head, self.folders)
-        manifest = storage.read_table(self.manifest, columns=["image_id", *FELLOW_COLUMNS])
+        columns = ["image_id", *(FELLOW_COLUMNS if with_fellows else ())]
+        manifest = storage.read_table(self.manifest, columns=columns)
         logits = read_teacher_logits(self.outputs, manifest["image_id"])
-        return Teaching(logits, self.head, self.folders, fellows_of(manifest))
+        return Teaching(logits, self.head, self.folders, fellows_of(manifest) if with_fellows else None)
 
 
 def write_teacher_logits(uri: str, image_ids: pa.ChunkedArray, logits: NDArray[np.float32]) -> None:

@@ -112,7 +112,8 @@ def _learn(order: Work, context: RayContext) -> None:
             if order.teacher is None:
                 raise ValueError("distillation needs a teacher")
             images = DistilImages(streamed(taught.optim.batch_size), labelled, validation)
-            distil(taught, images, order.teacher.teaching(), assignment, context)
+            teaching = order.teacher.teaching(with_fellows=taught.distillation.fellow_eye_share > 0)
+            distil(taught, images, teaching, assignment, context)
 
 
 def _shuffled(images: Images, batch_size: int, seed: int, context: RayContext) -> ShuffledPool:

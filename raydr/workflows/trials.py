@@ -107,7 +107,7 @@ def _for_one_worker(settings: SearchSettings, *, rows: Rows, preprocess: Preproc
         labelled=pool(rows.labelled, graded=True),
         validation=pool(rows.validation, graded=True),
     )
-    return Shared(images, taught.teaching())
+    return Shared(images, taught.teaching(with_fellows=True))  # a trial may want them, whatever the first one says
 
 
 def _for_several_workers(

@@ -29,11 +29,11 @@ def test_a_teacher_reads_its_outputs_by_the_rows_of_its_manifest(outputs, tmp_pa
     eyes = {"dataset": ["d"] * 3, "patient_id": ["p", "p", "q"], "exam_id": [None] * 3, "split": ["train"] * 3}
     table = pa.table({"image_id": ["x", "a", "c"], "uri": ["1", "2", "3"], "eye": ["left", "right", "left"], **eyes})
     storage.write_table(manifest, table)
-    teaching = Teacher("grades", ("m",), manifest, outputs).teaching()
+    teaching = Teacher("grades", ("m",), manifest, outputs).teaching(with_fellows=True)
     np.testing.assert_array_equal(teaching.logits, np.array([[np.nan, np.nan], [1, -1], [3, -3]], np.float32))
     assert teaching.fellow.tolist() == [1, 0, -1]
     assert (teaching.head, teaching.folders) == ("grades", ("m",))
 
 
 def test_a_teacher_that_is_asked_itself_reads_nothing():
-    assert Teacher("binary", ("m",), "nowhere.parquet", None).teaching().logits is None
+    assert Teacher("binary", ("m",), "nowhere.parquet", None).teaching(with_fellows=True).logits is None

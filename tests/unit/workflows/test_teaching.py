@@ -94,7 +94,7 @@ def ask(uri, tmp_path):
 def test_what_a_teacher_says_is_kept_by_image_and_asked_once(asked, tmp_path):
     uri = str(tmp_path / "outputs.parquet")
     for _ in range(2):
-        found = ask(uri, tmp_path).teaching()
+        found = ask(uri, tmp_path).teaching(with_fellows=True)
         np.testing.assert_array_equal(found.logits, np.array([[1], [np.nan], [np.nan], [4]], np.float32))
     assert [[Path(folder).name for folder in folders] for folders in asked] == [["x", "y"]]
     assert storage.read_table(uri)["image_id"].to_pylist() == ["dddd", "bb", "a"]
