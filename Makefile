@@ -54,4 +54,4 @@ demo: $(STAMP)
 	@$(BIN)/raydr run --config jobs/demo.toml
 
 clean:
-	rm -rf $(VENV) runs
+	rm -rf $(VENV)

@@ -46,14 +46,14 @@ VERBS = {
 EXAMPLES = """\
 examples:
   raydr run --config jobs/demo.toml                        the whole chain on made-up eyes, minutes on a laptop
-  raydr run --config jobs/run.toml --config cluster/local.toml --set seed=1
+  raydr run --config mine.toml --config cluster/local.toml --set seed=1
   raydr study --config jobs/label_efficiency.toml          AUC against number of labels, an arm a line
   raydr predict --model runs/demo/search/model --images photos/ --out scores.parquet
   raydr compare runs/a/evaluate-student runs/b/evaluate-student --out a-or-b
   raydr evaluate --scores scores.csv --labels labels.csv --out evaluation
   raydr plan --config jobs/plan.toml                       how many CPUs for how many GPUs?
   raydr doctor --config jobs/run.toml --config cluster/SITE.toml     would it run on that cluster?
-  raydr submit --follow -- run --config jobs/run.toml --set out=s3://BUCKET/NAME     as a job of a Ray cluster
+  raydr submit --follow -- run --config jobs/run.toml --config cluster/SITE.toml     as a job of a Ray cluster
   raydr config check jobs cluster                          are all files right?
 
 exit status: 0 done, 1 failed, 2 settings or input that cannot be used; ended by a signal: 130 Ctrl-C, 143 SIGTERM.

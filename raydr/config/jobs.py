@@ -17,7 +17,7 @@ from raydr.config.capacity import (
 )
 from raydr.config.distillation import Teachers
 from raydr.config.evaluated import Evaluated
-from raydr.config.explain import Problem, wrong_keys
+from raydr.config.explain import wrong_keys
 from raydr.config.images import DataSettings, PreprocessSettings, RetinaSettings
 from raydr.config.learning import DownstreamModelSettings
 from raydr.config.presets import PresetName
@@ -34,6 +34,7 @@ from raydr.config.stages import (
     PretrainStage,
     SearchStage,
 )
+from raydr.config.starts import impossible_starts
 from raydr.config.study import StudyStage
 
 __all__ = [
@@ -192,14 +193,7 @@ class RunSettings(Job):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         check_space(self.search.space, self.distill, ("search", "space"))
-        found: list[Problem] = []
-        for name, model in (("finetune", self.finetune.model), ("distill", self.distill.model)):
-            if model.weights == "pretrain" and model.backbone != self.pretrain.model.backbone:
-                text = (
-                    f"is 'pretrain', but {name}.model.backbone {model.backbone!r} is not pretrain.model.backbone "
-                    f"{self.pretrain.model.backbone!r}; allowed: 'none', 'timm' or a checkpoint folder"
-                )
-                found.append(((name, "model", "weights"), text))
+        found = list(impossible_starts(self.pretrain, self.finetune, self.distill, self.search.space))
         allowed = ", ".join(self.index.sources)
         unknown = [name for name in self.evaluate.datasets or () if name not in self.index.sources]
         found += [(("evaluate", "datasets"), f"{name!r} is no source of index; allowed: {allowed}") for name in unknown]

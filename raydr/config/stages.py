@@ -35,7 +35,7 @@ class IndexStage(Section):
     budget: BudgetSettings = BudgetSettings(fraction=0.02)
     near_identical: bool = True
     """Whether the leak audit looks for near-identical images too. Every photograph is decoded for it, which takes 15 to
-    40 ms of a core each; without it a file is only read."""
+    35 ms of a core each; without it a file is only read."""
     waive: Annotated[tuple[LeakFinding, ...], AsTuple] = ()
     """Findings of the leak audit that do not stop the job; they are in its table all the same."""
 
