@@ -97,7 +97,8 @@ class WithLabelled:
             yield batch.joined(self.labelled.take(places))
 
     def _turns(self, number: int) -> Iterator[NDArray[np.int64]]:
-        draw = np.random.default_rng([self.seed, number, self.rank])
+        # Zeros at a seed's end are of no account: by its rank alone, worker 0 would draw in the other source's order.
+        draw = np.random.default_rng([self.seed, number, 1 + self.rank])
         waiting = np.empty(0, dtype=np.int64)
         while True:
             while len(waiting) < self.num_labelled:

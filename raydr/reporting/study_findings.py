@@ -4,10 +4,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 from raydr.metrics.label_efficiency import LabelEfficiency, Spread
 from raydr.reporting.study_table import Budget, study_tables
-from raydr.reporting.wording import number
+from raydr.reporting.wording import counted, number
+
+_LEAST_TRAININGS: Final = 3  # of what a saving is measured by: one network's AUC has luck of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ def saving(rows: Sequence[LabelEfficiency], reference: str | None) -> str:
     """How many labels the chosen arms need for what the reference arm reaches with its most, in a sentence.
 
     On the first test set, or on the validation patients where there is none; nothing without a reference arm. A saving
-    is claimed where the whole interval over draws is on that side.
+    is claimed where the whole interval over draws is on that side and what is reached is no single training's luck.
     """
     tables = study_tables(rows)
     of_reference = tables[0].of_arm(reference) if tables and reference is not None else []
@@ -88,11 +91,16 @@ def saving(rows: Sequence[LabelEfficiency], reference: str | None) -> str:
         and row.auc.mean >= goal.auc.mean
     ]
     for labels, row in reached:
-        if row.auc.low >= goal.auc.mean:
+        if row.auc.low >= goal.auc.mean and goal.num_trainings >= _LEAST_TRAININGS:
             return f"With {labels} labels “{row.arm}” reaches ({_figure(row.auc)}) {what}."
     if reached:
         labels, row = reached[0]
-        why = "has no interval" if math.isnan(row.auc.low) else "has an interval that reaches below"
+        if math.isnan(row.auc.low):
+            why = "has no interval"
+        elif row.auc.low < goal.auc.mean:
+            why = "has an interval that reaches below"
+        else:
+            why = f"is set beside {counted(goal.num_trainings, 'training')} alone"
         mean = f"the mean of “{row.arm}” ({_figure(row.auc)})"
         return f"With {labels} labels {mean} is not below {what}, but it {why}: that labels are saved is not shown."
     return f"No arm chosen so reaches with fewer labels {what}."
@@ -113,7 +121,7 @@ def openings_told(openings: Sequence[Opening], study: str) -> list[str]:
     told = f"The test sets have been opened {often} by this study’s folder, {when}."
     others = [opening for opening in openings if opening.study != study]
     if not others:
-        clean = "Nothing of these settings was chosen with such a figure in reach: no others have been opened there."
+        clean = "No other settings have been opened there; what was looked at in other folders it does not know."
         return [told, clean]
     place = openings.index(others[-1])
     which = f"last on {others[-1].time:%Y-%m-%d %H:%M} ({others[-1].study[:12]})"

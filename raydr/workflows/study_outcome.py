@@ -13,6 +13,7 @@ from raydr.data.manifest import read_manifest, summary
 from raydr.metrics.label_efficiency import VALIDATION, LabelEfficiency, StudyCell, label_efficiency
 from raydr.reporting.study_report import StudyReport, write_study_report
 from raydr.reporting.study_table import cells_csv, study_terminal_table, table_csv
+from raydr.reporting.wording import counted
 from raydr.study.records import AucFigures
 from raydr.tracking.store import without_credentials
 from raydr.workflows.console import say
@@ -59,7 +60,9 @@ def conclude(
         title=f"raydr study: {storage.absolute(settings.out).rstrip('/').rsplit('/', 1)[-1]}",
         created=datetime.datetime.now(datetime.UTC),
         cells=cells,
-        arms={name: arm_words(arm) for name, arm in settings.arms.items()},
+        arms={
+            name: arm_words(arm, [str(budget) for budget in settings.budgets]) for name, arm in settings.arms.items()
+        },
         reference=settings.reference,
         seconds=seconds,
         machine=machine,
@@ -98,7 +101,7 @@ def study_cells(trained: Trained, tested: Mapping[str, Mapping[str, AucFigures]]
     ]
 
 
-def arm_words(arm: Arm) -> str:
+def arm_words(arm: Arm, budgets: Sequence[str]) -> str:
     """What an arm is, in a few words."""
     start = {"none": "random weights", "timm": "timm's published weights"}.get(arm.model.weights, arm.model.weights)
     if isinstance(arm, DistillArm) and arm.start == "teacher":
@@ -106,7 +109,8 @@ def arm_words(arm: Arm) -> str:
     network = f"{arm.model.backbone} from {start}"
     if isinstance(arm, ProbeArm):
         return f"logistic regression on the frozen features of {network}"
-    epochs = f"{arm.optim.epochs} epochs"
+    lengths = sorted({arm.stage(budget).optim.epochs for budget in budgets})
+    epochs = f"{lengths[0]} to {lengths[-1]} epochs" if len(lengths) > 1 else counted(lengths[0], "epoch")
     if not isinstance(arm, DistillArm):
         networks = f"{arm.ensemble} × " if arm.ensemble > 1 else ""
         return f"fine-tuned on the labels: {networks}{network}, {epochs}"

@@ -49,6 +49,14 @@ def test_every_batch_is_joined_by_labelled_images_drawn_in_turn(pool):
     assert sorted(drawn[:3]) == sorted(drawn[3:6]) == [100, 101, 102]
 
 
+def test_labelled_images_do_not_come_in_the_order_of_the_batches_that_they_join(pool):
+    for rank, world_size in ((0, 1), (0, 2), (1, 2)):
+        source = ShuffledPool(pool, 4, seed=1, rank=rank, world_size=world_size)
+        joined = WithLabelled(source, pool, 4, seed=1, rank=rank)
+        batches = [batch.row.tolist() for batch in joined.epoch(0)]
+        assert [row for batch in batches for row in batch[:4]] != [row for batch in batches for row in batch[4:]]
+
+
 @pytest.mark.parametrize(("images", "batch", "workers", "size"), [(100, 32, 2, 16), (20, 64, 1, 20), (20, 64, 2, 10)])
 def test_a_batch_is_never_larger_than_the_images_there_are(images, batch, workers, size):
     assert local_batch_size(images, batch, workers) == size

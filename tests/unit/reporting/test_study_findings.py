@@ -80,7 +80,7 @@ def drawn(figures):
     return label_efficiency(cells, reference="imagenet")
 
 
-FULL = {("imagenet", 95): (0.6, [0.65]), ("imagenet", 4016): (0.6, [0.78])}
+FULL = {("imagenet", 95): (0.6, [0.65]), ("imagenet", 4016): (0.6, [0.77, 0.78, 0.79])}
 
 
 def test_the_fewest_labels_with_which_a_chosen_arm_surely_reaches_the_reference_arm_are_told_with_the_interval():
@@ -90,7 +90,7 @@ def test_the_fewest_labels_with_which_a_chosen_arm_surely_reaches_the_reference_
     lucky = {("lucky", 95): (0.5, [0.99] * 3)}
     assert saving(drawn({**FULL, **student, **sure, **lucky}), "imagenet") == (
         "With 473 labels “student” reaches (0.800; mean of 3 draws, [0.788, 0.812]) what “imagenet” reaches with "
-        "4\N{NARROW NO-BREAK SPACE}016 (0.780; one draw) on clinic."
+        "4\N{NARROW NO-BREAK SPACE}016 (0.780; mean of 3 draws, [0.755, 0.805]) on clinic."
     )
     assert saving(drawn({**FULL, **lucky}), "imagenet").startswith("No arm chosen so reaches with fewer labels")
 
@@ -104,6 +104,15 @@ def test_no_saving_is_claimed_where_the_interval_reaches_below_or_there_is_none(
     assert told.startswith("With 236 labels the mean of “student” (0.")
     assert f"but it {why}" in told
     assert told.endswith("that labels are saved is not shown.")
+
+
+def test_no_saving_is_claimed_beside_a_single_network_with_all_labels():
+    alone = {**FULL, ("imagenet", 4016): (0.6, [0.78])}
+    told = saving(drawn({**alone, ("student", 473): (0.8, [0.795, 0.80, 0.805])}), "imagenet")
+    assert told.startswith(
+        "With 473 labels the mean of “student” (0.800; mean of 3 draws, [0.788, 0.812]) is not below"
+    )
+    assert told.endswith("but it is set beside 1 training alone: that labels are saved is not shown.")
 
 
 def test_a_chosen_arm_that_has_no_test_figure_is_not_compared_by_its_validation_figure():
@@ -126,9 +135,9 @@ def test_closed_test_sets_are_said_to_be_closed():
 def test_a_single_opening_is_told_as_such():
     assert openings_told([opened(4, "these")], "these") == [
         "The test sets have been opened once by this study’s folder, on 2026-03-04 00:00.",
-        "Nothing of these settings was chosen with such a figure in reach: no others have been opened there.",
+        "No other settings have been opened there; what was looked at in other folders it does not know.",
     ]
-    assert "Nothing of these" in " ".join(openings_told([opened(4, "these"), opened(5, "these")], "these"))
+    assert "No other settings" in " ".join(openings_told([opened(4, "these"), opened(5, "these")], "these"))
 
 
 def test_an_opening_with_other_settings_before_these_is_told_in_plain_words():
@@ -136,7 +145,7 @@ def test_an_opening_with_other_settings_before_these_is_told_in_plain_words():
     assert "opened 3 times by this study’s folder, first on 2026-03-01 00:00 and last on 2026-03-04 00:00" in told
     assert "opened before with other settings, last on 2026-03-02 00:00 (second)" in told
     assert "what was chosen since then was chosen with their figures in reach" in told
-    assert "Nothing of these settings" not in told
+    assert "No other settings" not in told
 
 
 @pytest.mark.parametrize("studies", [("these", "others", "these"), ("these", "others")])
@@ -144,7 +153,7 @@ def test_to_come_back_to_settings_after_others_were_opened_is_told_as_a_choice(s
     told = " ".join(openings_told([opened(day, study) for day, study in enumerate(studies, 1)], "these"))
     assert "opened with other settings as well, last on 2026-03-02 00:00 (others), after these" in told
     assert "with those figures in reach" in told
-    assert "Nothing of these settings" not in told
+    assert "No other settings" not in told
 
 
 def test_settings_that_never_opened_them_themselves_are_told_of_others():

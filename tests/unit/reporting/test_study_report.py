@@ -36,8 +36,11 @@ def test_every_mean_interval_and_difference_is_in_its_table(page):
         else:
             words += " one draw"
         if row.difference and row.auc.num_draws > 1:
-            gain = f"{row.difference.spread.mean:+.3f}".replace("-", "\N{MINUS SIGN}")
-            words += f" {gain}, {row.difference.num_same_sign} of 3"
+            spread = row.difference.spread
+            mean, low, high = (
+                f"{value:+.3f}".replace("-", "\N{MINUS SIGN}") for value in (spread.mean, spread.low, spread.high)
+            )
+            words += f" {mean}, {row.difference.num_same_sign} of 3 [{low}, {high}]"
         assert words in page.text, (row.arm, row.budget, words)
 
 
@@ -45,8 +48,8 @@ def test_choices_openings_time_and_machine_are_told(page):
     for words in (
         "The validation patients choose “default” with every number of labels.",
         "opened once by this study’s folder, on 2026-03-04 04:50",
-        "beside them 710 labels of validation patients choose epoch, C and thresholds, in every arm alike",
-        "pretraining and validation patients are the same in all",
+        "beside them 710 labels of validation patients choose thresholds, C and, where an arm looks more than once",
+        "pretraining, validation and test patients are the same in all",
         "2 cores, no GPU",
         "5 h 55 min",
         "logistic regression on frozen ImageNet features",
