@@ -24,7 +24,7 @@ def stage(tmp_path):
 def test_every_opening_is_written_down_and_one_with_other_settings_is_told(stage, capsys):
     for identity in ("a", "a"):
         _write_down(stage, identity, num_models=3)
-    assert "other settings" not in capsys.readouterr().out
+    assert "opened before with other settings" not in capsys.readouterr().out
     _write_down(stage, "b", num_models=2)
     assert "what was chosen since then was chosen with their figures in reach" in capsys.readouterr().out
     assert [(one.study, one.num_models) for one in openings(stage)] == [("a", 3), ("a", 3), ("b", 2)]
