@@ -54,7 +54,7 @@ def check_losses(settings: DistillationSettings, num_outputs: int) -> None:
 
 def check_start_from_teacher(settings: DistillStage, backbone: str) -> None:
     """Raise InputError, naming the key, for a student that is to start as a teacher of another ``backbone`` is."""
-    if settings.start == "teacher" and settings.model.backbone != backbone:
+    if settings.is_unlike(backbone):
         raise InputError(
             f"start: is 'teacher', but the teacher is a {backbone!r}, as which a {settings.model.backbone!r} cannot "
             "start; set model.backbone to the teacher's, or start = 'model'"

@@ -188,6 +188,10 @@ class DistillStage(LearningStage):
     keep: Literal["best", "last"] = "best"
     """The epoch whose weights are kept: the best on the validation patients, or the last."""
 
+    def is_unlike(self, teacher_backbone: str) -> bool:
+        """Whether it is to start as its teacher is, which is another network."""
+        return self.start == "teacher" and self.model.backbone != teacher_backbone
+
 
 class SearchStage(Section):
     """Distillation settings searched in parallel on the validation patients' AUC, the best refitted."""

@@ -27,27 +27,25 @@ def impossible_starts(
         key, text = wrong
         yield ("distill", *key), text
         return
-    told = set[str]()
+    faults: dict[str, str] = {}
     for searched, overrides in extremes(space):
         wrong = _wrong_start(pretrain, finetune, with_overrides(distill, overrides))
-        if wrong is not None and searched not in told:
-            told.add(searched)
+        if wrong is not None:
             key, text = wrong
-            yield ("search", "space", searched), f"distill.{'.'.join(key)} {text}"
+            faults.setdefault(searched, f"distill.{'.'.join(key)} {text}")
+    yield from ((("search", "space", searched), text) for searched, text in faults.items())
 
 
 def _wrong_start(
     pretrain: PretrainStage, finetune: FinetuneStage, student: DistillStage
 ) -> tuple[tuple[str, ...], str] | None:
     backbone = student.model.backbone
-    if student.start == "teacher":
-        if backbone == finetune.model.backbone:
-            return None
+    if student.is_unlike(finetune.model.backbone):
         text = f"is 'teacher', but distill.model.backbone {backbone!r} is not finetune.model.backbone "
         return ("start",), f"{text}{finetune.model.backbone!r}; allowed: 'model'"
-    if student.model.weights != "pretrain" or backbone == pretrain.model.backbone:
-        return None
-    return ("model", "weights"), _of_another("distill", backbone, pretrain.model.backbone)
+    if student.start == "model" and student.model.weights == "pretrain" and backbone != pretrain.model.backbone:
+        return ("model", "weights"), _of_another("distill", backbone, pretrain.model.backbone)
+    return None
 
 
 def _of_another(stage: str, backbone: str, pretrained: str) -> str:

@@ -58,6 +58,11 @@ class StudyStage(Section):
     """What is compared, by name."""
 
     @property
+    def budget_names(self) -> list[str]:
+        """The budgets as cells and `at` write them."""
+        return [str(budget) for budget in self.budgets]
+
+    @property
     def teachers(self) -> dict[str, str]:
         """The teacher of each arm that has one."""
         found = {name: arm.teacher for name, arm in self.arms.items() if isinstance(arm, DistillArm)}
@@ -66,8 +71,7 @@ class StudyStage(Section):
     @property
     def grid(self) -> list[CellName]:
         """All cells, each after its teacher's."""
-        budgets = [str(budget) for budget in self.budgets]
-        return grid(ordered(list(self.arms), self.teachers), budgets, draws=self.draws, seeds=self.seeds)
+        return grid(ordered(list(self.arms), self.teachers), self.budget_names, draws=self.draws, seeds=self.seeds)
 
     @property
     def cells(self) -> list[CellName]:
@@ -110,7 +114,7 @@ class StudyStage(Section):
                 yield ("arms", first, "teacher"), f"arms teach each other in a circle: {error}"
 
     def _wrong_stages(self) -> Iterator[Problem]:
-        budgets = [str(budget) for budget in self.budgets]
+        budgets = self.budget_names
         for name, arm in self.arms.items():
             for budget in arm.at:
                 if budget not in budgets:

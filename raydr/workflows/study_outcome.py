@@ -60,9 +60,7 @@ def conclude(
         title=f"raydr study: {storage.absolute(settings.out).rstrip('/').rsplit('/', 1)[-1]}",
         created=datetime.datetime.now(datetime.UTC),
         cells=cells,
-        arms={
-            name: arm_words(arm, [str(budget) for budget in settings.budgets]) for name, arm in settings.arms.items()
-        },
+        arms={name: arm_words(arm, settings.budget_names) for name, arm in settings.arms.items()},
         reference=settings.reference,
         seconds=seconds,
         machine=machine,
