@@ -45,6 +45,21 @@ class AucDifference:
         return f"{self.value:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
 
 
+def difference_error(
+    truth: NDArray[np.generic],
+    first: NDArray[np.generic],
+    second: NDArray[np.generic],
+    patients: NDArray[np.generic],
+) -> float:
+    """Standard error of the paired difference of two AUCs over patients, as `auc_difference` has it.
+
+    NaN where fewer than two patients have images of a class. Arguments are those of `auc_difference`.
+    """
+    is_positive = _paired_truth(truth, first, second)
+    lead = placements(is_positive, first) - placements(is_positive, second)
+    return clustered_standard_error(is_positive, lead, patient_numbers(patients, len(is_positive)))
+
+
 def auc_difference(
     truth: NDArray[np.generic],
     first: NDArray[np.generic],
@@ -67,8 +82,7 @@ def auc_difference(
     """
     is_positive = _paired_truth(truth, first, second)
     patient = patient_numbers(patients, len(is_positive))
-    lead = placements(is_positive, first) - placements(is_positive, second)
-    error = clustered_standard_error(is_positive, lead, patient)
+    error = difference_error(truth, first, second, patients)
     areas = auc(is_positive, first), auc(is_positive, second)
     value = areas[0] - areas[1]
     half = NormalDist().inv_cdf((1 + level) / 2) * error

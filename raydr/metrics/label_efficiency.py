@@ -41,6 +41,9 @@ class StudyCell:
     num_positive: int
     seconds: float
     """That its training took."""
+    difference_error: float = math.nan
+    """Standard error over patients of its AUC less that of the reference arm's model of the same budget, draw and seed;
+    NaN where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,8 @@ class PairedSpread:
     spread: Spread
     num_same_sign: int
     """Draws whose difference has the sign of the mean; 0 where the mean is 0."""
+    standard_error: float
+    """Of one pair's difference over patients: mean over the pairs; NaN where that of a pair is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +131,7 @@ def label_efficiency(
             num_patients=max(cell.num_patients for cell in group),
             difference=None
             if reference is None or arm == reference
-            else _difference(aucs[dataset, arm, budget], aucs.get((dataset, reference, budget), {}), level),
+            else _difference(group, aucs[dataset, arm, budget], aucs.get((dataset, reference, budget), {}), level),
         )
         for (dataset, arm, budget), group in groups.items()
     ]
@@ -166,7 +171,10 @@ def _spread(by_draw: Mapping[int, Sequence[float]], level: float) -> Spread:
 
 
 def _difference(
-    by_draw: Mapping[int, Sequence[float]], of_reference: Mapping[int, Sequence[float]], level: float
+    group: Sequence[StudyCell],
+    by_draw: Mapping[int, Sequence[float]],
+    of_reference: Mapping[int, Sequence[float]],
+    level: float,
 ) -> PairedSpread | None:
     """The differences on the draws that both arms have."""
     found = {
@@ -177,7 +185,11 @@ def _difference(
     if not found:
         return None
     spread = _spread(found, level)
-    return PairedSpread(spread, sum(value * spread.mean > 0 for (value,) in found.values()))
+    return PairedSpread(
+        spread,
+        num_same_sign=sum(value * spread.mean > 0 for (value,) in found.values()),
+        standard_error=_mean([cell.difference_error for cell in group if cell.draw in found]),
+    )
 
 
 def _mean(values: Sequence[float]) -> float:

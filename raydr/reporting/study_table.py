@@ -124,11 +124,12 @@ def table_csv(rows: Iterable[LabelEfficiency]) -> str:
     """The table as CSV text, a line for every data set, arm and budget; what is not defined is empty."""
     spread = [field.name for field in dataclasses.fields(Spread)]
     header = ["dataset", "arm", "budget", "num_labels", "num_patients", "num_trainings", "standard_error"]
-    compared = [*(f"difference_{name}" for name in spread), "difference_num_same_sign"]
+    compared = [*(f"difference_{name}" for name in spread), "difference_num_same_sign", "difference_standard_error"]
     lines = []
     for row in rows:
         found = row.difference
-        difference = [*_values(found.spread), found.num_same_sign] if found else [None] * len(compared)
+        rest = (found.num_same_sign, found.standard_error) if found else ()
+        difference = [*_values(found.spread), *rest] if found else [None] * len(compared)
         lines.append([*(getattr(row, name) for name in header), *_values(row.auc), *difference])
     return _csv([*header, *(f"auc_{name}" for name in spread), *compared], lines)
 

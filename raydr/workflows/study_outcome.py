@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from raydr.workflows.data_reports import REPORT
 from raydr.workflows.job import Outcome, Stage
 from raydr.workflows.study_cells import Trained
 from raydr.workflows.study_ground import Ground
+from raydr.workflows.study_pairs import difference_errors
 from raydr.workflows.study_plan import Cell, study_identity
 from raydr.workflows.study_tests import OPENINGS, openings
 
@@ -48,7 +50,7 @@ def conclude(
         machine: What it ran on, in words.
         seconds: That its parts took, by name.
     """
-    cells = study_cells(trained, tested)
+    cells = study_cells(trained, tested, reference=settings.reference)
     rows = label_efficiency(cells, reference=settings.reference)
     opened, names = openings(stage), list(settings.arms)
     if rows:
@@ -86,10 +88,13 @@ def conclude(
     return Outcome(metrics, artifacts, dict(_logged(rows)))
 
 
-def study_cells(trained: Trained, tested: Mapping[str, Mapping[str, AucFigures]]) -> list[StudyCell]:
+def study_cells(
+    trained: Trained, tested: Mapping[str, Mapping[str, AucFigures]], *, reference: str | None
+) -> list[StudyCell]:
     """A row for each trained cell and data set: the validation patients, then the test sets."""
+    errors = difference_errors(trained.cells, tested, reference)
     return [
-        _row(cell, dataset, figures, trained)
+        _row(cell, dataset, figures, trained, errors.get((str(cell.name), dataset), math.nan))
         for cell in trained.cells
         if str(cell.name) in trained.records
         for dataset, figures in {
@@ -116,7 +121,7 @@ def arm_words(arm: Arm, budgets: Sequence[str]) -> str:
     return f"student on all training images, taught by {who}: {network}, {epochs}"
 
 
-def _row(cell: Cell, dataset: str, figures: AucFigures, trained: Trained) -> StudyCell:
+def _row(cell: Cell, dataset: str, figures: AucFigures, trained: Trained, difference_error: float) -> StudyCell:
     record = trained.records[str(cell.name)]
     return StudyCell(
         arm=cell.name.arm,
@@ -126,6 +131,7 @@ def _row(cell: Cell, dataset: str, figures: AucFigures, trained: Trained) -> Stu
         seed=cell.name.seed,
         dataset=dataset,
         seconds=record.seconds,
+        difference_error=difference_error,
         **dataclasses.asdict(figures),
     )
 

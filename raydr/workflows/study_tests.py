@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import timm
 import torch
 from numpy.typing import NDArray
@@ -21,7 +20,7 @@ from raydr.config.jobs import StudySettings
 from raydr.data.manifest import digest_of_rows, read_manifest, rows_of_images
 from raydr.engine.package import DESCRIPTION, NUM_OUTPUTS
 from raydr.inference.scoring import score_table
-from raydr.metrics.judged import judged_images
+from raydr.metrics.label_efficiency import VALIDATION
 from raydr.reporting.study_findings import Opening, openings_told
 from raydr.study.records import AucFigures, auc_figures
 from raydr.study.tasks import score_cells, shared
@@ -31,16 +30,16 @@ from raydr.workflows.images import small_pool
 from raydr.workflows.job import Stage
 from raydr.workflows.model_scores import exam_referable, read_exams, test_rows
 from raydr.workflows.scored import described
-from raydr.workflows.scores import scored_images
 from raydr.workflows.study_cells import share_of
 from raydr.workflows.study_ground import Ground
+from raydr.workflows.study_pairs import SCORES, judged_sets
 from raydr.workflows.study_plan import Cell, study_identity
 from raydr.workflows.study_runs import CellRuns
 from raydr.workflows.trials import check_images_fit
 
 OPENINGS: Final = "openings.json"
-_SCORES, _SCORED = "scores.parquet", "scores.json"
-"""Of a cell: its scores on the test sets, and the figures that say whose they are."""
+_SCORED: Final = "scores.json"
+"""Of a cell: the figures of its scores, which say whose they are."""
 _UNREADABLE: Final = "unreadable: the photograph could not be decoded"
 
 
@@ -157,16 +156,15 @@ def _score(
 
 def _figures(table: pa.Table) -> dict[str, AucFigures]:
     """On each test set, in the order of its first row."""
-    tested = table.filter(pc.not_equal(table["split"], "val"))
-    found = {}
-    for name in pc.unique(tested["dataset"]).to_pylist():
-        judged = judged_images(scored_images(tested.filter(pc.equal(tested["dataset"], name))))
-        found[name] = auc_figures(judged.is_referable, judged.probability, judged.patient)
-    return found
+    return {
+        name: auc_figures(judged.is_referable, judged.probability, judged.patient)
+        for name, judged in judged_sets(table).items()
+        if name != VALIDATION
+    }
 
 
 def _keep(cell: Cell, images: str, table: pa.Table, figures: Mapping[str, AucFigures]) -> None:
-    storage.write_table(storage.join(cell.folder, _SCORES), table)
+    storage.write_table(storage.join(cell.folder, SCORES), table)
     content = {
         "identity": cell.identity,
         "model": _digest_of_model(cell),
@@ -179,7 +177,7 @@ def _keep(cell: Cell, images: str, table: pa.Table, figures: Mapping[str, AucFig
 def _standing(cell: Cell, images: str) -> dict[str, AucFigures] | None:
     """The figures that the cell's model was given on these images, None where it was not, or they are torn."""
     uri = storage.join(cell.folder, _SCORED)
-    if not storage.exists(uri) or not storage.exists(storage.join(cell.folder, _SCORES)):
+    if not storage.exists(uri) or not storage.exists(storage.join(cell.folder, SCORES)):
         return None
     try:
         content = json.loads(storage.read_bytes(uri))

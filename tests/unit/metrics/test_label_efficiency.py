@@ -10,10 +10,9 @@ from scipy import stats
 from raydr.metrics.label_efficiency import StudyCell, label_efficiency
 
 
-def cell(auc, *, arm="imagenet", budget="95", draw=0, seed=0, dataset="clinic", num_labels=95, error=0.02):
-    return StudyCell(
-        arm, budget, num_labels, draw, seed, dataset, auc, error, auc - 0.04, auc + 0.04, 664, 332, 120, 60
-    )
+def cell(auc, *, arm="imagenet", budget="95", draw=0, seed=0, dataset="clinic", num_labels=95, error=0.02, apart=0.01):
+    bounds, counts = (auc - 0.04, auc + 0.04), (664, 332, 120)
+    return StudyCell(arm, budget, num_labels, draw, seed, dataset, auc, error, *bounds, *counts, 60, apart)
 
 
 def drawn(aucs, **options):
@@ -72,6 +71,18 @@ def test_the_draws_that_have_the_sign_of_the_mean_difference_are_counted():
     assert found["worse"].spread.mean == pytest.approx(-0.14 / 3)
     assert found["worse"].num_same_sign == 2
     assert found["same"].num_same_sign == 0
+
+
+def test_the_error_of_a_difference_is_the_mean_over_its_pairs_and_unknown_where_one_is():
+    reference = drawn([0.7, 0.7], apart=math.nan)
+    pairs = [cell(0.8, arm="student", draw=draw, apart=apart) for draw, apart in ((0, 0.01), (1, 0.03))]
+    unpaired = cell(0.8, arm="student", draw=2, apart=math.nan)
+    *_, row = label_efficiency([*reference, *pairs, unpaired], reference="imagenet")
+    assert row.difference.standard_error == pytest.approx(0.02)
+    *_, row = label_efficiency(
+        [*reference, pairs[0], cell(0.8, arm="student", draw=1, apart=math.nan)], reference="imagenet"
+    )
+    assert math.isnan(row.difference.standard_error)
 
 
 def test_only_draws_that_both_arms_have_are_compared_and_without_one_nothing_is():

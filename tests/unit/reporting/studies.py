@@ -34,10 +34,9 @@ def study_cells(arms=None, *, draws=3, sets=None):
                     auc = start + shift + slope * math.log10(labels / 47) + of_draw[draw] + generator.normal(0, 0.005)
                     error = 0.022 - 0.003 * math.log10(labels / 47)
                     bounds = auc - 2 * error, auc + 2 * error
-                    counts = images, patients, images // 5
-                    cells.append(
-                        StudyCell(arm, budget, labels, draw, 0, dataset, auc, error, *bounds, *counts, 40 + labels / 3)
-                    )
+                    counts, seconds = (images, patients, images // 5), 40 + labels / 3
+                    figures = auc, error, *bounds, *counts, seconds
+                    cells.append(StudyCell(arm, budget, labels, draw, 0, dataset, *figures, difference_error=0.012))
     return cells
 
 

@@ -34,14 +34,29 @@ def test_every_mean_interval_and_difference_is_in_its_table(page):
         if row.auc.num_draws > 1:
             words += f" [{row.auc.low:.3f}, {row.auc.high:.3f}]"
         else:
-            words += " one draw"
-        if row.difference and row.auc.num_draws > 1:
+            words += f" ± {row.standard_error:.3f}"
+        if row.difference:
             spread = row.difference.spread
             mean, low, high = (
                 f"{value:+.3f}".replace("-", "\N{MINUS SIGN}") for value in (spread.mean, spread.low, spread.high)
             )
-            words += f" {mean}, {row.difference.num_same_sign} of 3 [{low}, {high}]"
+            many, one = f", {row.difference.num_same_sign} of 3 [{low}, {high}]", " ± 0.012"
+            words += f" {mean}{many if row.auc.num_draws > 1 else one}"
         assert words in page.text, (row.arm, row.budget, words)
+
+
+def test_one_draw_without_an_error_over_patients_says_that_it_is_one_and_two_say_both():
+    cells = [
+        dataclasses.replace(cell, standard_error=math.nan, difference_error=math.nan)
+        for cell in study_cells(draws=2)
+        if cell.dataset == VALIDATION
+    ]
+    text = rendered(cells=cells).text
+    assert "one draw" in text
+    assert "± nan" not in text
+    row = next(row for row in label_efficiency(cells, reference="imagenet") if row.arm == "teacher")
+    spread = row.difference.spread
+    assert f"of 2 {spread.lowest:+.3f} to {spread.highest:+.3f}" in text.replace("\N{MINUS SIGN}", "-")
 
 
 def test_choices_openings_time_and_machine_are_told(page):

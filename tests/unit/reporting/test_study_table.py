@@ -54,6 +54,7 @@ def test_the_table_comes_back_from_its_file_to_the_last_digit(cells):
         for name, value in dataclasses.asdict(row.difference.spread).items():
             assert read(line[f"difference_{name}"]) == pytest.approx(value, rel=0, abs=0, nan_ok=True)
         assert int(line["difference_num_same_sign"]) == row.difference.num_same_sign
+        assert float(line["difference_standard_error"]) == row.difference.standard_error
 
 
 def test_a_file_without_rows_has_its_header():
