@@ -70,6 +70,7 @@ def test_without_the_extra_what_to_install_is_told_and_nothing_written(tmp_path,
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.pipeline
 @needs_the_extra
 def test_a_backbone_starts_from_the_file_as_the_packages_own_network_is(tmp_path, capsys):
     file = str(tmp_path / "lite0.safetensors")

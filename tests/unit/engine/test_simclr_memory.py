@@ -82,6 +82,7 @@ def test_more_keys_than_it_holds_leave_the_newest(size):
     assert memory.keys[:, 0].tolist() == [WIDTH * row for row in range(50 - size, 50)]
 
 
+@pytest.mark.pipeline
 def test_in_pieces_it_takes_in_every_key_once():
     method = build()
     start = method.network.keys.clone()
@@ -115,6 +116,7 @@ def train(method: Method, numbers: range) -> list[float]:
     return losses
 
 
+@pytest.mark.pipeline
 def test_a_state_taken_up_again_goes_on_alike():
     whole, first, second = build(), build(), build()
     losses = train(whole, range(4))

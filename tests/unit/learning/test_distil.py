@@ -58,6 +58,7 @@ def learn(tmp_path, teachers):
     return run
 
 
+@pytest.mark.pipeline
 def test_a_student_comes_to_agree_with_teachers_that_it_asks_in_logits_and_features(learn, tmp_path):
     asked = {"targets": "online", "temperature": 1.0, "soft_weight": 1.0, "feature_weight": 1.0}
     progress = learn(LocalContext(tmp_path / "states"), folder=tmp_path / "model", optim={"epochs": 12}, **asked)
@@ -68,6 +69,7 @@ def test_a_student_comes_to_agree_with_teachers_that_it_asks_in_logits_and_featu
     assert not [name for name in model.network.state_dict() if "projector" in name]
 
 
+@pytest.mark.pipeline
 def test_asking_about_the_picture_itself_is_learning_from_what_was_asked_beforehand(learn, teachers, tmp_path):
     """Without views or gates there is no difference; so nothing else differs between the two either."""
     image = torch.from_numpy(pool().image).float() / 255
@@ -82,6 +84,7 @@ def test_asking_about_the_picture_itself_is_learning_from_what_was_asked_beforeh
     assert abs(other.history[0]["loss"] / cached.history[0]["loss"] - 1) > 1e-2
 
 
+@pytest.mark.pipeline
 def test_a_student_with_a_layer_for_features_resumes_exactly(learn, tmp_path):
     class Cut(LocalContext):
         def report(self, metrics, save_state):

@@ -13,6 +13,7 @@ from raydr.learning.step_rate import TimedBatches, measure_step_rate
 SMALL = PretrainStage.model_validate({"model": {"backbone": "resnet10t"}})
 
 
+@pytest.mark.pipeline
 def test_the_rate_is_images_over_the_time_of_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
     real = SimclrStep.outputs
 
@@ -25,6 +26,7 @@ def test_the_rate_is_images_over_the_time_of_a_step(monkeypatch: pytest.MonkeyPa
     assert 0 < rate < 2 / 0.2
 
 
+@pytest.mark.pipeline
 def test_the_precision_is_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = PretrainStage.model_validate({"model": {"backbone": "resnet10t"}, "optim": {"precision": "bf16"}})
     used = []

@@ -59,6 +59,7 @@ def learn(kind, pool, assignment, context, **own):
             distil(settings, DistilImages(batches, pool, pool), Teaching(logits, "binary"), assignment, context)
 
 
+@pytest.mark.pipeline
 @pytest.mark.parametrize("kind", ["pretrain", "finetune", "distil"])
 def test_views_are_as_small_as_they_are_to_be_and_validation_sees_the_whole_picture(kind, sides, tmp_path):
     draw = np.random.default_rng(0)
