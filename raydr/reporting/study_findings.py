@@ -116,7 +116,7 @@ def openings_told(openings: Sequence[Opening], study: str) -> list[str]:
     if not openings:
         return ["The test sets are closed: this study’s folder has scored no test image."]
     first, last = (f"{opening.time:%Y-%m-%d %H:%M}" for opening in (openings[0], openings[-1]))
-    often = "once" if len(openings) == 1 else f"{len(openings)} times"
+    often = {1: "once", 2: "twice"}.get(len(openings), f"{len(openings)} times")
     when = f"on {first}" if first == last else f"first on {first} and last on {last}"
     told = f"The test sets have been opened {often} by this study’s folder, {when}."
     others = [opening for opening in openings if opening.study != study]
