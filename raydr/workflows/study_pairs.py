@@ -41,22 +41,21 @@ def difference_errors(
         reference: The arm to compare with; None for no comparison.
     """
     known = {str(cell.name): cell for cell in cells if str(cell.name) in scored}
-    read: dict[str, dict[str, Judged]] = {}
-
-    def sets_of(name: str) -> dict[str, Judged]:
-        if name not in read:
-            read[name] = judged_sets(storage.read_table(storage.join(known[name].folder, SCORES)))
-        return read[name]
-
+    references: dict[str, dict[str, Judged]] = {}  # read once for all arms; the others are dropped one by one
     found = {}
     for name, cell in known.items():
         partner = None if reference is None else str(cell.name.of_arm(reference))
         if partner is None or partner == name or partner not in known:
             continue
-        theirs = sets_of(partner)
-        for dataset, judged in sets_of(name).items():
-            found[name, dataset] = _error(judged, theirs[dataset])
+        if partner not in references:
+            references[partner] = _judged(known[partner])
+        for dataset, judged in _judged(cell).items():
+            found[name, dataset] = _error(judged, references[partner][dataset])
     return found
+
+
+def _judged(cell: Cell) -> dict[str, Judged]:
+    return judged_sets(storage.read_table(storage.join(cell.folder, SCORES)))
 
 
 def _error(first: Judged, second: Judged) -> float:

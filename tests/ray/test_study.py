@@ -1,6 +1,7 @@
 """A tiny study on made-up eyes: cut off, gone on with, its test sets opened at the end, one arm changed."""
 
 import json
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -15,6 +16,7 @@ from raydr.data.score_files import read_scored_images
 from raydr.engine.package import load_model
 from raydr.errors import RunError
 from raydr.images.phantom import write_phantoms
+from raydr.metrics.comparison import difference_error
 from raydr.metrics.roc import auc
 from raydr.workflows import study_cells
 from raydr.workflows.study import study
@@ -189,6 +191,18 @@ def test_opening_trains_nothing_scores_every_cell_and_is_written_down(closed, op
     assert {"raydr", "torch", "timm"} <= set(opening["versions"])
 
 
+def error_beside_scratch(row, chosen, place):
+    """Of a cell's difference from the reference arm's model of the same draw, on the images chosen of its scores."""
+    if row["arm"] == "scratch":
+        return math.nan
+    folder = place.out / "cells" / "scratch" / row["budget"] / f"draw-{row['draw']}" / f"seed-{row['seed']}"
+    theirs = read_scored_images(str(folder / "scores.parquet"))
+    theirs = theirs.filter(np.isin(theirs["image_id"].to_pylist(), chosen["image_id"].to_pylist()))
+    assert theirs["image_id"].to_pylist() == chosen["image_id"].to_pylist()
+    of_both = (table["probability"].to_numpy() for table in (chosen, theirs))
+    return difference_error(chosen["grade"].to_numpy() >= 2, *of_both, np.array(chosen["patient"].to_pylist()))
+
+
 def test_cells_add_up(opened, place):
     rows = opened[0].metrics["cells"]
     assert len(rows) == len(CELLS) * 3
@@ -200,6 +214,7 @@ def test_cells_add_up(opened, place):
         truth = chosen["grade"].to_numpy() >= 2
         assert row["auc"] == pytest.approx(auc(truth, chosen["probability"].to_numpy()), abs=1e-6)
         assert (row["num_images"], row["num_positive"]) == (len(truth), int(truth.sum()))
+        assert row["difference_error"] == pytest.approx(error_beside_scratch(row, chosen, place), nan_ok=True)
     table = opened[0].metrics["table"]
     assert len(table) == 3 * len(ARMS) * 2
     for row in table:

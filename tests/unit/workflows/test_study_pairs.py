@@ -1,5 +1,6 @@
 """The error of a difference between two arms of a study, from the scores that their cells left."""
 
+import math
 from types import SimpleNamespace
 
 import numpy as np
@@ -23,7 +24,7 @@ SPLIT = np.repeat(["test", "test", "val"], NUM_IMAGES // 3)
 def cell(tmp_path):
     """What makes a cell with scores of its own."""
 
-    def made(arm, *, budget="95", draw=0, unreadable=()):
+    def made(arm, *, budget="95", draw=0, unreadable=(), grade=GRADE):
         name = CellName(arm, budget, draw, 0)
         probability = np.random.default_rng([len(arm), draw]).random(NUM_IMAGES)
         columns = {
@@ -33,7 +34,7 @@ def cell(tmp_path):
             "split": SPLIT.tolist(),
             "patient": PATIENT.tolist(),
             "has_patient": [True] * NUM_IMAGES,
-            "grade": GRADE.tolist(),
+            "grade": grade.tolist(),
         }
         unknown = dict.fromkeys(("eye", "exam", "gradable", "quality", "camera", "exam_referable"))
         table = pa.table(columns | {key: pa.nulls(NUM_IMAGES) for key in unknown})
@@ -77,3 +78,10 @@ def test_only_models_of_the_same_draw_whose_scores_both_stand_are_paired(cell):
     assert {name for name, _ in errors(cells)} == {"student/95/draw-0/seed-0"}
     assert errors(cells, scored=["student/95/draw-0/seed-0"]) == {}
     assert errors(cells, reference=None) == {}
+
+
+def test_where_one_class_is_all_there_is_no_error(cell):
+    healthy = np.zeros_like(GRADE)
+    found = errors([cell("imagenet", grade=healthy), cell("student", grade=healthy)])
+    assert len(found) == 3
+    assert all(math.isnan(value) for value in found.values())
