@@ -56,8 +56,7 @@ def difference_error(
     NaN where fewer than two patients have images of a class. Arguments are those of `auc_difference`.
     """
     is_positive = _paired_truth(truth, first, second)
-    lead = placements(is_positive, first) - placements(is_positive, second)
-    return clustered_standard_error(is_positive, lead, patient_numbers(patients, len(is_positive)))
+    return _error(is_positive, first, second, patient_numbers(patients, len(is_positive)))
 
 
 def auc_difference(
@@ -82,7 +81,7 @@ def auc_difference(
     """
     is_positive = _paired_truth(truth, first, second)
     patient = patient_numbers(patients, len(is_positive))
-    error = difference_error(truth, first, second, patients)
+    error = _error(is_positive, first, second, patient)
     areas = auc(is_positive, first), auc(is_positive, second)
     value = areas[0] - areas[1]
     half = NormalDist().inv_cdf((1 + level) / 2) * error
@@ -146,6 +145,13 @@ def bootstrap_auc_difference(
         num_patients=len(np.unique(patient)),
         num_positive=int(is_positive.sum()),
     )
+
+
+def _error(
+    is_positive: Bools, first: NDArray[np.generic], second: NDArray[np.generic], patient: NDArray[np.intp]
+) -> float:
+    lead = placements(is_positive, first) - placements(is_positive, second)
+    return clustered_standard_error(is_positive, lead, patient)
 
 
 def _paired_truth(truth: NDArray[np.generic], first: NDArray[np.generic], second: NDArray[np.generic]) -> Bools:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import timm
 import torch
 from numpy.typing import NDArray
@@ -20,7 +21,6 @@ from raydr.config.jobs import StudySettings
 from raydr.data.manifest import digest_of_rows, read_manifest, rows_of_images
 from raydr.engine.package import DESCRIPTION, NUM_OUTPUTS
 from raydr.inference.scoring import score_table
-from raydr.metrics.label_efficiency import VALIDATION
 from raydr.reporting.study_findings import Opening, openings_told
 from raydr.study.records import AucFigures, auc_figures
 from raydr.study.tasks import score_cells, shared
@@ -158,8 +158,7 @@ def _figures(table: pa.Table) -> dict[str, AucFigures]:
     """On each test set, in the order of its first row."""
     return {
         name: auc_figures(judged.is_referable, judged.probability, judged.patient)
-        for name, judged in judged_sets(table).items()
-        if name != VALIDATION
+        for name, judged in judged_sets(table.filter(pc.not_equal(table["split"], "val"))).items()
     }
 
 
